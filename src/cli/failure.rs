@@ -1,0 +1,62 @@
+//! How a command fails: its exit code and what standard error says (`interfaces.md` 4).
+//!
+//! Commands return a [`Failure`]; `main` prints it and exits with its code. A message names the
+//! thing, the place and the remedy in one line; only an invalid book or configuration has several
+//! lines, one a fault.
+
+use std::fmt;
+
+#[derive(Debug)]
+pub struct Failure {
+    /// Exit code of the process.
+    pub code: u8,
+    pub message: String,
+}
+
+impl Failure {
+    /// 1: something failed while running.
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::new(1, message)
+    }
+
+    /// 2: bad usage, or an input that cannot be read.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(2, message)
+    }
+
+    /// 3: compared and found different.
+    pub fn different(message: impl Into<String>) -> Failure {
+        Failure::new(3, message)
+    }
+
+    /// 4: configuration, schema or rate book invalid.
+    pub fn invalid(message: impl Into<String>) -> Failure {
+        Failure::new(4, message)
+    }
+
+    /// 7: local state unusable.
+    pub fn state(message: impl Into<String>) -> Failure {
+        Failure::new(7, message)
+    }
+
+    /// 10: refused by a guard rail.
+    pub fn guard_rail(message: impl Into<String>) -> Failure {
+        Failure::new(10, message)
+    }
+
+    /// Any other code of `interfaces.md` 4.
+    pub fn new(code: u8, message: impl Into<String>) -> Failure {
+        Failure {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,392 @@
+//! `meterfold replay`: folds files with the same loop and store as everything else, and no service.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant as WallInstant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::billing::rate_book::RateBook;
+use crate::billing::time::Instant;
+use crate::files::merge::{FileSource, FileSourceError, bytes_so_far, total_bytes};
+use crate::files::outputs::{ACCOUNTS, DEAD_LETTERS, DERIVED, LocalCommit, SUMMARY, TRACE};
+use crate::files::workspace::Staged;
+use crate::ports::Batch;
+use crate::processor::counts::Counts;
+use crate::processor::partition::Partition;
+use crate::processor::{CommitPolicy, Progress, RunError, accounts};
+use crate::store::rocks::{Rocks, RocksStore};
+
+use super::failure::Failure;
+use super::file_state::{self, FILE_PARTITIONS};
+use super::summary::Summary;
+
+/// Fold files of events into derived events and accounts.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz\n\n\
+    Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 4 rate book invalid,\n\
+    7 state unusable, 9 an invariant broke, 10 stopped by a guard rail, 130/143 interrupted."
+)]
+pub struct ReplayArgs {
+    /// Rate book (JSON).
+    #[arg(long, value_name = "BOOK.json")]
+    rates: PathBuf,
+    /// Directory for the outputs; must be empty or absent.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Move the clock to this instant after the last event.
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    until: Option<Instant>,
+    /// Write trace.ndjson: what became of each event.
+    #[arg(long)]
+    trace: bool,
+    /// Keep the state here, so that files can be fed one after another.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Threads to decode and fold with; no output byte depends on it.
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = parse_threads)]
+    threads: usize,
+    /// Replace the outputs of an earlier run.
+    #[arg(long)]
+    force: bool,
+    /// Accept a recorded time more than 400 days after the clock.
+    #[arg(long)]
+    allow_clock_jump: bool,
+    /// Inputs: .ndjson or .jsonl (also .gz, .zst), or .avro; merged by recorded time.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+}
+
+/// The files that a run's directory holds.
+const OUTPUT_FILES: [&str; 5] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY];
+
+/// Commits are rare: nothing of a file run counts before its end, so only memory asks for one.
+const POLICY: CommitPolicy = CommitPolicy {
+    dirty_teams_max: usize::MAX,
+    ids_max: 2 << 20,
+    output_bytes_max: 64 << 20,
+    team_bytes_max: 384 << 20,
+};
+
+pub fn run(args: ReplayArgs) -> Result<(), Failure> {
+    let book_text = fs::read(&args.rates)
+        .map_err(|error| Failure::usage(format!("{}: {error}", args.rates.display())))?;
+    let started = WallInstant::now();
+    check_out(&args.out, args.force)?;
+    if let Some(state) = &args.state
+        && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
+    {
+        eprintln!(
+            "{}: these outputs were complete; the state of that run is now in place too",
+            args.out.display()
+        );
+        return Ok(());
+    }
+    check_out_is_free(&args.out, args.force)?;
+    let given_book = file_state::read_book(&args.rates, &book_text)?;
+
+    let staged_out = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
+    let staged_state = match &args.state {
+        Some(state) => Staged::beside(state, "meterfold-state").map_err(failed)?,
+        None => Staged::beside(&args.out, "meterfold-store").map_err(failed)?,
+    };
+    let held = args
+        .state
+        .as_deref()
+        .map(file_state::hold)
+        .transpose()?
+        .flatten();
+    if let Some(held) = &held {
+        held.checkpoint(staged_state.path())
+            .map_err(|error| Failure::state(error.to_string()))?;
+    }
+    let rocks =
+        Rocks::open(staged_state.path()).map_err(|error| Failure::state(error.to_string()))?;
+    let book = file_state::adopt_book(&rocks, &args.rates, &book_text, given_book)?;
+    staged_out.create().map_err(failed)?;
+
+    let summary = fold(&args, &rocks, book, staged_out.path(), started)?;
+    let summary_text = summary.to_json();
+    write_synced(&staged_out.path().join(SUMMARY), summary_text.as_bytes())?;
+    if args.state.is_some() {
+        rocks
+            .flush()
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        drop(rocks);
+        file_state::mark_finished(
+            staged_state.path(),
+            &args.out,
+            &summary_text,
+            &command_digest(&args, &book_text),
+        )?;
+        staged_out.publish().map_err(failed)?;
+        drop(held);
+        staged_state.publish().map_err(failed)?;
+    } else {
+        drop(rocks);
+        staged_out.publish().map_err(failed)?;
+    }
+    print!("{}", summary.to_table(&args.out));
+    Ok(())
+}
+
+/// Runs the loop over the inputs and writes all outputs but the summary to `out`.
+fn fold(
+    args: &ReplayArgs,
+    rocks: &Rocks,
+    book: Arc<RateBook>,
+    out: &Path,
+    started: WallInstant,
+) -> Result<Summary, Failure> {
+    let mut partitions = (0..FILE_PARTITIONS)
+        .map(|number| {
+            Partition::open(
+                number,
+                rocks.partition(number),
+                Arc::clone(&book),
+                args.trace,
+            )
+        })
+        .collect::<Result<Vec<Partition<RocksStore>>, _>>()
+        .map_err(|error| Failure::state(error.to_string()))?;
+    let clock = partitions.iter().filter_map(Partition::clock).max();
+    let mut source = FileSource::open(
+        &args.inputs,
+        clock,
+        args.allow_clock_jump,
+        FILE_PARTITIONS,
+        args.threads,
+    )
+    .map_err(|error| Failure::usage(error.to_string()))?;
+    let mut commit = LocalCommit::create(out, args.trace).map_err(failed)?;
+    let mut progress = Bar::new(total_bytes(&args.inputs), source.bytes_read())?;
+    crate::processor::run(
+        &mut source,
+        &mut partitions,
+        &mut commit,
+        &POLICY,
+        args.threads,
+        args.until,
+        &mut progress,
+    )
+    .map_err(|error| run_failure(error, &progress))?;
+    progress.finish();
+    commit.finish().map_err(failed)?;
+
+    let accounts_path = out.join(ACCOUNTS);
+    let write_error =
+        |error: std::io::Error| Failure::failed(format!("{}: {error}", accounts_path.display()));
+    let mut accounts_file = std::io::BufWriter::with_capacity(
+        1 << 18,
+        fs::File::create(&accounts_path).map_err(write_error)?,
+    );
+    let teams =
+        accounts::write_all(&partitions, args.threads, &mut accounts_file).map_err(failed)?;
+    let file = accounts_file
+        .into_inner()
+        .map_err(|error| write_error(error.into_error()))?;
+    file.sync_all().map_err(write_error)?;
+
+    let mut counts = Counts::default();
+    partitions
+        .iter()
+        .for_each(|partition| counts.add(partition.counts()));
+    if !counts.is_conserved() {
+        return Err(Failure::new(
+            9,
+            "an invariant broke: events and dispositions do not add up; nothing was written",
+        ));
+    }
+    let state_digest = partitions.iter().fold(0_u128, |sum, partition| {
+        sum.wrapping_add(partition.state_digest())
+    });
+    Ok(Summary {
+        counts,
+        teams,
+        clock: partitions.iter().filter_map(Partition::clock).max(),
+        rate_book: book.id.clone(),
+        state_digest,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Refuses a directory that holds anything but outputs of a run.
+fn check_out(out: &Path, force: bool) -> Result<(), Failure> {
+    let entries = match fs::read_dir(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(Failure::usage(format!(
+                "{}: {error}; give a directory",
+                out.display()
+            )));
+        }
+        Ok(entries) => entries,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        if force && !OUTPUT_FILES.iter().any(|file| name == *file) {
+            let name = name.to_string_lossy();
+            return Err(Failure::usage(format!(
+                "{}: holds {name}, which no run wrote; give another directory",
+                out.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_out_is_free(out: &Path, force: bool) -> Result<(), Failure> {
+    let is_free = force || fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+    match is_free {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{}: is not empty; give another directory, or --force to replace an earlier run's outputs",
+            out.display()
+        ))),
+    }
+}
+
+/// What tells two runs apart: all that their outputs follow from.
+fn command_digest(args: &ReplayArgs, book_text: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(blake3::hash(book_text).as_bytes());
+    for input in &args.inputs {
+        let size = fs::metadata(input).map_or(0, |metadata| metadata.len());
+        hasher.update(format!("{}\0{size}\0", input.display()).as_bytes());
+    }
+    hasher.update(format!("{:?}\0{}\0{}", args.until, args.trace, args.out.display()).as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn run_failure(error: RunError, progress: &Bar) -> Failure {
+    match error {
+        RunError::Interrupted => Failure::new(
+            progress.interrupted_code(),
+            "interrupted; outputs and state are as they were",
+        ),
+        RunError::Source(error) => match error.downcast_ref::<FileSourceError>() {
+            Some(FileSourceError::ClockJump { .. }) => Failure::guard_rail(error.to_string()),
+            Some(FileSourceError::Input(_)) => Failure::usage(error.to_string()),
+            None => Failure::failed(error.to_string()),
+        },
+        RunError::Partition(crate::processor::partition::PartitionError::Broken { .. }) => {
+            Failure::new(
+                9,
+                format!("{error}; halted to protect money, nothing was written"),
+            )
+        }
+        RunError::Partition(_) | RunError::Commit(_) => {
+            Failure::failed(format!("{error}; outputs and state are as they were"))
+        }
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+/// Progress on a terminal, and the ear for signals.
+struct Bar {
+    bar: ProgressBar,
+    bytes_read: Arc<AtomicU64>,
+    events: u64,
+    interrupt: Arc<AtomicBool>,
+    terminate: Arc<AtomicBool>,
+}
+
+impl Bar {
+    fn new(bytes: u64, bytes_read: Arc<AtomicU64>) -> Result<Bar, Failure> {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(bytes)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = ProgressStyle::with_template(
+            "{bar:30} {percent}% {bytes}/{total_bytes}, {msg}, {eta} left",
+        );
+        bar.set_style(style.map_err(failed)?);
+        let flags = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        for (signal, flag) in [
+            (signal_hook::consts::SIGINT, &flags.0),
+            (signal_hook::consts::SIGTERM, &flags.1),
+        ] {
+            // A second signal ends the process at once.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(flag),
+            )
+            .map_err(failed)?;
+            signal_hook::flag::register(signal, Arc::clone(flag)).map_err(failed)?;
+        }
+        Ok(Bar {
+            bar,
+            bytes_read,
+            events: 0,
+            interrupt: flags.0,
+            terminate: flags.1,
+        })
+    }
+
+    fn interrupted_code(&self) -> u8 {
+        if self.interrupt.load(Ordering::Relaxed) {
+            130
+        } else {
+            143
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn batch_folded(&mut self, batch: &Batch) -> bool {
+        self.events += batch.slots.len() as u64;
+        self.bar.set_position(bytes_so_far(&self.bytes_read));
+        let seconds = self.bar.elapsed().max(Duration::from_millis(1)).as_millis() as u64;
+        self.bar
+            .set_message(format!("{} events/s", self.events * 1_000 / seconds));
+        !self.interrupt.load(Ordering::Relaxed) && !self.terminate.load(Ordering::Relaxed)
+    }
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(usize::from(FILE_PARTITIONS))
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads: usize = text.parse().map_err(|_| "not a whole number".to_string())?;
+    let most = usize::from(FILE_PARTITIONS);
+    if (1..=most).contains(&threads) {
+        Ok(threads)
+    } else {
+        Err(format!("must be 1 to {most}"))
+    }
+}
+
+fn parse_instant(text: &str) -> Result<Instant, String> {
+    Instant::parse(text).ok_or_else(|| {
+        "not an instant such as 2026-02-04T00:00:00Z, from 1970 to before 2200".into()
+    })
+}

@@ -1,0 +1,41 @@
+//! The `meterfold` program: reads its arguments and runs one command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use meterfold::cli::{inspect, rates, replay};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Usage metering on a log: folds API-call and account events, exactly once, into per-team monthly
+/// aggregates, and emits what follows.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Replay(replay::ReplayArgs),
+    Rates(rates::RatesArgs),
+    Inspect(inspect::InspectArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Replay(args) => replay::run(args),
+        Command::Rates(args) => rates::run(args),
+        Command::Inspect(args) => inspect::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The three seams between the processor and the outside world: where records come from, where
+//! state lives, where a commit goes. Each has two real implementers; none knows the others.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use crate::billing::derived_event::DerivedKind;
+use crate::billing::time::Instant;
+use crate::wire::span::{Decoded, Span, Text};
+
+/// Where records come from. Hands them out in fold order, each decoded and with its clock.
+pub trait Source {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What is there now. Blocks until there is something, or the end is reached.
+    fn take(&mut self) -> Result<Taken, Self::Error>;
+}
+
+pub enum Taken {
+    Batch(Batch),
+    /// No record will ever follow; the clock stands at this instant if it ever moved.
+    End(Option<Instant>),
+}
+
+/// Records in fold order. They lie in pieces, as they were read.
+pub struct Batch {
+    pub pieces: Vec<Arc<Piece>>,
+    /// In fold order.
+    pub slots: Vec<Slot>,
+    /// The partition clock after the last record.
+    pub clock: Option<Instant>,
+    /// Number of the first slot over the whole run.
+    pub first_number: u64,
+}
+
+/// Where a record of a batch lies, and the clock that it meets.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    pub piece: u32,
+    pub record: u32,
+    pub partition: u16,
+    /// None: the clock has not moved yet.
+    pub clock: Option<Instant>,
+}
+
+/// Consecutive records of one input and the text that they point into.
+pub struct Piece {
+    /// Index of the input.
+    pub input: u32,
+    pub text: Text,
+    pub records: Vec<Record>,
+    /// Bytes of records that are not text.
+    pub raw: Vec<u8>,
+}
+
+pub struct Record {
+    /// Line or record number in its input, from 1.
+    pub line: u64,
+    pub decoded: Decoded,
+    pub original: Original,
+}
+
+/// The record as it came, for a dead letter.
+#[derive(Clone, Debug)]
+pub enum Original {
+    Text(Span),
+    /// A range of the piece's `raw`.
+    Bytes(Range<usize>),
+    /// Cut at the record limit; a range of the piece's `raw`.
+    Truncated(Range<usize>),
+}
+
+/// Where state lives: the cells of one partition, in key order.
+pub trait Store: Send {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One answer a key, in the order asked.
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Visits the cells of `from..to` in key order until told to stop.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError>;
+
+    /// Applies all changes or none.
+    fn apply(&mut self, changes: &Changes) -> Result<(), StoreError>;
+}
+
+/// Sees one cell: key, value.
+pub type CellVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state store: {0}")]
+    Failed(String),
+    #[error("state store: cell {key}: {reason}")]
+    Corrupt { key: String, reason: String },
+}
+
+/// Cells to write (`Some`) or delete (`None`), in order.
+#[derive(Debug, Default)]
+pub struct Changes {
+    bytes: Vec<u8>,
+    cells: Vec<(Range<usize>, Option<Range<usize>>)>,
+}
+
+/// Where a commit goes. Whatever a commit holds becomes visible as a whole or not at all.
+pub trait Committer {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    fn commit(&mut self, staged: &mut [Staged]) -> Result<(), Self::Error>;
+}
+
+/// What one partition hands to a commit.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// In fold order.
+    pub derived: Vec<StagedDerived>,
+    pub dead_letters: Lines,
+    pub trace: Lines,
+    /// State cells, META last.
+    pub changes: Changes,
+}
+
+/// A derived event in its canonical JSON.
+#[derive(Debug)]
+pub struct StagedDerived {
+    pub time: Instant,
+    pub team: Box<str>,
+    pub kind: DerivedKind,
+    pub json: Vec<u8>,
+}
+
+/// Output lines, each with the number of its record in fold order over all partitions.
+#[derive(Debug, Default)]
+pub struct Lines {
+    pub bytes: Vec<u8>,
+    /// (number of the record, end in `bytes`), ascending.
+    pub ends: Vec<(u64, usize)>,
+}
+
+impl Changes {
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        let key = self.push(key);
+        let value = self.push(value);
+        self.cells.push((key, Some(value)));
+    }
+
+    pub fn delete(&mut self, key: &[u8]) {
+        let key = self.push(key);
+        self.cells.push((key, None));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.cells.iter().map(|(key, value)| {
+            (
+                &self.bytes[key.clone()],
+                value.clone().map(|value| &self.bytes[value]),
+            )
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.cells.clear();
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+}
+
+impl Lines {
+    /// Ends the line that was written to `bytes` since the last call.
+    pub fn end_line(&mut self, number: u64) {
+        self.bytes.push(b'\n');
+        self.ends.push((number, self.bytes.len()));
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+impl Staged {
+    pub fn clear(&mut self) {
+        self.derived.clear();
+        self.dead_letters.clear();
+        self.trace.clear();
+        self.changes.clear();
+    }
+
+    pub fn output_bytes(&self) -> usize {
+        let derived: usize = self.derived.iter().map(|event| event.json.len()).sum();
+        derived + self.dead_letters.bytes.len() + self.trace.bytes.len()
+    }
+}

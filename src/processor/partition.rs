@@ -1,0 +1,589 @@
+//! One partition: one key space of teams, one clock, one fold, one memory of ids.
+//!
+//! Records are folded into the working set and what they cause is staged; nothing is written to
+//! the store before the commit succeeded ([`Partition::apply`]).
+
+use std::sync::Arc;
+
+use crate::billing::account::TeamAccount;
+use crate::billing::derived_event::DerivedEvent;
+use crate::billing::disposition::Disposition;
+use crate::billing::event::{Body, Event, Fault};
+use crate::billing::fold::{self, Broken, Context};
+use crate::billing::rate_book::RateBook;
+use crate::billing::time::{Instant, Month};
+use crate::billing::timers;
+use crate::ports::{
+    Batch, Original, Piece, Record, Slot, Staged, StagedDerived, Store, StoreError,
+};
+use crate::store::dedup::{Dedup, FOREVER, Seen};
+use crate::wire::cells::{self, Meta};
+use crate::wire::identity::Identity;
+use crate::wire::trace::{self, DeadRecord, Funds, Origin, Traced};
+use crate::wire::{derived, keys};
+
+use super::counts::Counts;
+use super::teams::{Team, TeamHandle, Teams};
+use super::timer_index::TimerIndex;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing of the record was kept.
+    #[error("{place}: {broken}")]
+    Broken { place: String, broken: Broken },
+}
+
+pub struct Partition<S> {
+    number: u16,
+    store: S,
+    book: Arc<RateBook>,
+    meta: Meta,
+    calendar: Calendar,
+    teams: Teams,
+    timers: TimerIndex,
+    dedup: Dedup,
+    identity: Identity,
+    is_traced: bool,
+    staged: Staged,
+    counts: Counts,
+    /// Derived events of the record or timer at hand.
+    derived: Vec<DerivedEvent>,
+}
+
+/// The clock, and the month that follows from it.
+#[derive(Clone, Copy, Debug)]
+struct Calendar {
+    clock: Option<Instant>,
+    earliest_open_month: Month,
+    closes_at: Instant,
+}
+
+/// Before any clock nothing is closed, and what is compared with the clock is later.
+const BEFORE_ANY_CLOCK: Instant = Instant::EPOCH;
+
+impl<S: Store> Partition<S> {
+    /// Opens the partition that `store` holds. `book` is the rate book in force.
+    pub fn open(
+        number: u16,
+        store: S,
+        book: Arc<RateBook>,
+        is_traced: bool,
+    ) -> Result<Partition<S>, PartitionError> {
+        let meta = match store.get(&[keys::META])? {
+            Some(bytes) => Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault))?,
+            None => Meta::default(),
+        };
+        let retention_millis = book.dedup_horizon_millis + book.future_skew_millis;
+        Ok(Partition {
+            number,
+            calendar: Calendar::new(&book, meta.clock),
+            teams: Teams::default(),
+            timers: TimerIndex::load(&store)?,
+            dedup: Dedup::load(&store, retention_millis, meta.next_run, &meta.id_digests)?,
+            identity: Identity::default(),
+            is_traced,
+            staged: Staged::default(),
+            counts: Counts::default(),
+            derived: Vec::new(),
+            store,
+            book,
+            meta,
+        })
+    }
+
+    /// Folds this partition's records of `batch` in their order, then moves the clock to the
+    /// batch's end.
+    pub fn fold(&mut self, batch: &Batch) -> Result<(), PartitionError> {
+        let own = || {
+            (0_u64..)
+                .zip(&batch.slots)
+                .filter(|(_, slot)| slot.partition == self.number)
+        };
+        let numbered: Vec<(u64, Slot)> = own().map(|(number, slot)| (number, *slot)).collect();
+        let handles = self.load_teams(batch, &numbered)?;
+        let book = Arc::clone(&self.book);
+        for ((number, slot), handle) in numbered.into_iter().zip(handles) {
+            self.advance_to(slot.clock)?;
+            let piece = &batch.pieces[slot.piece as usize];
+            let record = &piece.records[slot.record as usize];
+            self.fold_record(&book, batch.first_number + number, piece, record, handle)?;
+        }
+        self.advance_to(batch.clock)
+    }
+
+    /// Moves the clock forward and runs the timers that become due.
+    pub fn advance_to(&mut self, clock: Option<Instant>) -> Result<(), PartitionError> {
+        let Some(clock) = clock.filter(|clock| self.calendar.clock.is_none_or(|now| *clock > now))
+        else {
+            return Ok(());
+        };
+        let book = Arc::clone(&self.book);
+        loop {
+            let mut due: std::collections::BTreeSet<_> =
+                self.timers.due(&self.store, clock)?.into_iter().collect();
+            let Some((last, _)) = due.last().cloned() else {
+                break;
+            };
+            // A team whose next timer falls into the same stretch of time takes its place in it.
+            while let Some((instant, team)) = due.pop_first() {
+                let next = self.run_timer(&book, instant, &team)?;
+                due.extend(next.filter(|next| *next <= last).map(|next| (next, team)));
+            }
+        }
+        self.calendar.advance(&book, clock);
+        Ok(())
+    }
+
+    pub fn dirty_teams(&self) -> usize {
+        self.teams.dirty_len()
+    }
+
+    pub fn pending_ids(&self) -> usize {
+        self.dedup.pending_len()
+    }
+
+    pub fn output_bytes(&self) -> usize {
+        self.staged.output_bytes()
+    }
+
+    pub fn team_bytes(&self) -> usize {
+        self.teams.bytes()
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub fn clock(&self) -> Option<Instant> {
+        self.calendar.clock
+    }
+
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    pub fn book(&self) -> &RateBook {
+        &self.book
+    }
+
+    /// Sum over team and month cells and remembered ids, as of the last commit.
+    pub fn state_digest(&self) -> u128 {
+        self.meta
+            .id_digests
+            .iter()
+            .fold(self.meta.state_digest, |sum, (_, digest)| {
+                sum.wrapping_add(*digest)
+            })
+    }
+
+    /// Stages every changed cell, META last.
+    pub fn stage(&mut self) -> Result<(), PartitionError> {
+        let Partition {
+            teams,
+            meta,
+            staged,
+            book,
+            calendar,
+            store,
+            timers,
+            dedup,
+            ..
+        } = self;
+        let clock = calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        teams.clean(|team| stage_team(team, meta, book, clock, &mut staged.changes));
+        timers.stage(&mut staged.changes);
+        dedup.stage(store, calendar.clock, &mut staged.changes)?;
+        meta.sequence += 1;
+        meta.clock = calendar.clock;
+        meta.next_run = dedup.next_run();
+        meta.id_digests = dedup.digests();
+        staged.changes.put(&[keys::META], &meta.encode());
+        Ok(())
+    }
+
+    pub fn take_staged(&mut self) -> Staged {
+        std::mem::take(&mut self.staged)
+    }
+
+    pub fn put_back(&mut self, staged: Staged) {
+        self.staged = staged;
+    }
+
+    /// After the commit: writes the staged cells and lets go of teams beyond `team_bytes_max`.
+    pub fn apply(&mut self, team_bytes_max: usize) -> Result<(), PartitionError> {
+        self.store.apply(&self.staged.changes)?;
+        self.staged.clear();
+        self.timers.find_stored_first(&self.store)?;
+        self.teams.evict(team_bytes_max);
+        Ok(())
+    }
+
+    /// The teams that the records need, in memory; one answer a record.
+    fn load_teams(
+        &mut self,
+        batch: &Batch,
+        numbered: &[(u64, Slot)],
+    ) -> Result<Vec<Option<TeamHandle>>, PartitionError> {
+        let mut handles = Vec::with_capacity(numbered.len());
+        let mut missing: Vec<(usize, &str)> = Vec::new();
+        for (index, (_, slot)) in numbered.iter().enumerate() {
+            let piece = &batch.pieces[slot.piece as usize];
+            let decoded = &piece.records[slot.record as usize].decoded;
+            let team = match &decoded.event {
+                Ok(event) if event.body != Body::ClockTick => Some(piece.text.get(event.team)),
+                _ => None,
+            };
+            let handle = team.and_then(|team| self.teams.find(team));
+            handles.push(handle);
+            missing.extend(team.filter(|_| handle.is_none()).map(|team| (index, team)));
+        }
+        let cell_keys: Vec<Vec<u8>> = missing
+            .iter()
+            .map(|(_, team)| keys::team(team, 0))
+            .collect();
+        let cells = self.store.get_many(&cell_keys)?;
+        for ((index, team), cell) in missing.into_iter().zip(cells) {
+            // An earlier record of the batch may have brought it in.
+            let handle = match self.teams.find(team) {
+                Some(handle) => handle,
+                None => self.insert_team(team, cell)?,
+            };
+            handles[index] = Some(handle);
+        }
+        Ok(handles)
+    }
+
+    fn load_team(&mut self, name: &str) -> Result<TeamHandle, PartitionError> {
+        match self.teams.find(name) {
+            Some(handle) => Ok(handle),
+            None => {
+                let cell = self.store.get(&keys::team(name, 0))?;
+                self.insert_team(name, cell)
+            }
+        }
+    }
+
+    fn insert_team(
+        &mut self,
+        name: &str,
+        first_part: Option<Vec<u8>>,
+    ) -> Result<TeamHandle, PartitionError> {
+        let mut team = Team::unknown(name);
+        let mut cell_bytes = 0;
+        if let Some(first_part) = first_part {
+            let (value, parts) = join_parts(&self.store, name, &first_part)?;
+            let digest = &mut team.stored_digest;
+            let cell = cells::decode_team(&value, |piece| {
+                *digest = digest.wrapping_add(cells::digest_element(name, piece))
+            })
+            .map_err(|fault| corrupt(&keys::team(name, 0), fault))?;
+            cell_bytes = value.len();
+            team.due = cell.due;
+            team.settled_months = cell.settled_months;
+            team.stored_parts = parts;
+            team.account = Some(Box::new(cell.account));
+        }
+        Ok(self.teams.insert(team, cell_bytes))
+    }
+
+    /// Steps 1 and 3 to 6 of `fold.md` 4; the clock stands where the record meets it.
+    fn fold_record(
+        &mut self,
+        book: &RateBook,
+        number: u64,
+        piece: &Piece,
+        record: &Record,
+        handle: Option<TeamHandle>,
+    ) -> Result<(), PartitionError> {
+        let decoded = &record.decoded;
+        let origin = Origin {
+            input: piece.input,
+            line: record.line,
+            source: decoded.source.map(|span| piece.text.get(span)),
+            id: decoded.id.map(|span| piece.text.get(span)),
+            team: decoded.subject.map(|span| piece.text.get(span)),
+        };
+        let event = match &decoded.event {
+            Ok(event) => event.map(|span| piece.text.get(span)),
+            Err(fault) => {
+                self.dead_letter(book, number, origin, *fault, piece, record);
+                return Ok(());
+            }
+        };
+        let id = self.identity.id_hash(&event);
+        if let Some(seen) = self.dedup.seen(&self.store, id, self.calendar.clock)? {
+            self.seen_before(book, number, origin, &event, seen, handle);
+            return Ok(());
+        }
+        let context = self.calendar.context(book);
+        let recorded = decoded.recorded.unwrap_or(context.clock);
+        if let Err(fault) = fold::admit(&context, &event, recorded) {
+            self.dead_letter(book, number, origin, fault, piece, record);
+            return Ok(());
+        }
+        let bucket = if event.body.usage().is_some() {
+            Dedup::bucket_at(context.clock)
+        } else {
+            FOREVER
+        };
+        self.dedup
+            .remember(id, self.identity.content_digest(&event), bucket);
+        let Some(handle) = handle else {
+            self.counts.disposed(Disposition::Accepted);
+            self.trace(book, number, origin, Traced::Tick, &[]);
+            return Ok(());
+        };
+        let team = self.teams.get_mut(handle);
+        let account = team
+            .account
+            .get_or_insert_with(|| Box::new(TeamAccount::new(book, context.clock)));
+        let folded =
+            fold::fold(&context, account, &event, &mut self.derived).map_err(|broken| {
+                PartitionError::Broken {
+                    place: format!("input {} line {}", origin.input, origin.line),
+                    broken,
+                }
+            })?;
+        let traced = Traced::Folded {
+            folded: &folded,
+            funds: funds(account),
+            episode: account.episode,
+        };
+        self.timers.reschedule(team, &context);
+        self.teams.mark_dirty(handle);
+        self.counts.disposed(folded.disposition);
+        let derived_ids = self.stage_derived(book, event.team);
+        self.trace(book, number, origin, traced, &derived_ids);
+        Ok(())
+    }
+
+    /// Runs what is due for `name` at `instant`. Returns when something is due for it next.
+    fn run_timer(
+        &mut self,
+        book: &RateBook,
+        instant: Instant,
+        name: &str,
+    ) -> Result<Option<Instant>, PartitionError> {
+        let handle = self.load_team(name)?;
+        let team = self.teams.get_mut(handle);
+        let Some(account) = team.account.as_mut().filter(|_| team.due == Some(instant)) else {
+            let reason = "the timer table names a team that has nothing due then".into();
+            return Err(StoreError::Corrupt {
+                key: format!("timer {instant} {name}"),
+                reason,
+            }
+            .into());
+        };
+        let context = Context::new(book, instant);
+        timers::run(&context, account, &mut self.derived).map_err(|broken| {
+            PartitionError::Broken {
+                place: format!("timer of team {name} at {instant}"),
+                broken,
+            }
+        })?;
+        self.timers.reschedule(team, &context);
+        let next = team.due;
+        self.teams.mark_dirty(handle);
+        self.stage_derived(book, name);
+        Ok(next)
+    }
+
+    /// A resend or a conflict: counted, without other effect.
+    fn seen_before(
+        &mut self,
+        book: &RateBook,
+        number: u64,
+        origin: Origin,
+        event: &Event<&str>,
+        seen: Seen,
+        handle: Option<TeamHandle>,
+    ) {
+        let is_resend = seen.content == self.identity.content_digest(event);
+        let disposition = if is_resend {
+            Disposition::Duplicate
+        } else {
+            Disposition::Conflict
+        };
+        let mut team_funds = None;
+        if let Some(handle) = handle
+            && let Some(account) = &mut self.teams.get_mut(handle).account
+        {
+            account.dispositions.add(disposition);
+            team_funds = Some(funds(account));
+            self.teams.mark_dirty(handle);
+        }
+        self.counts.disposed(disposition);
+        let traced = Traced::SeenBefore {
+            disposition: disposition.name(),
+            funds: team_funds,
+        };
+        self.trace(book, number, origin, traced, &[]);
+    }
+
+    fn dead_letter(
+        &mut self,
+        book: &RateBook,
+        number: u64,
+        origin: Origin,
+        fault: Fault,
+        piece: &Piece,
+        record: &Record,
+    ) {
+        let original = match &record.original {
+            Original::Text(span) => DeadRecord::Text(piece.text.get(*span)),
+            Original::Bytes(range) => DeadRecord::Bytes(&piece.raw[range.clone()]),
+            Original::Truncated(range) => DeadRecord::Truncated(&piece.raw[range.clone()]),
+        };
+        let lines = &mut self.staged.dead_letters;
+        trace::write_dead_letter(origin, fault, original, &mut lines.bytes);
+        lines.end_line(number);
+        self.counts.dead_letter(fault.reason);
+        self.trace(book, number, origin, Traced::DeadLetter(fault), &[]);
+    }
+
+    fn trace(
+        &mut self,
+        book: &RateBook,
+        number: u64,
+        origin: Origin,
+        traced: Traced,
+        derived_ids: &[String],
+    ) {
+        if self.is_traced {
+            let lines = &mut self.staged.trace;
+            trace::write(origin, traced, derived_ids, book, &mut lines.bytes);
+            lines.end_line(number);
+        }
+    }
+
+    /// Stages the derived events at hand. Returns their ids if a trace wants them.
+    fn stage_derived(&mut self, book: &RateBook, team: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        for event in self.derived.drain(..) {
+            let mut json = Vec::new();
+            derived::write(&event, team, book, &mut json);
+            if self.is_traced {
+                ids.push(derived::id(&event, team, book));
+            }
+            self.counts.derived(event.kind());
+            self.staged.derived.push(StagedDerived {
+                time: event.time,
+                team: team.into(),
+                kind: event.kind(),
+                json,
+            });
+        }
+        ids
+    }
+}
+
+impl Calendar {
+    fn new(book: &RateBook, clock: Option<Instant>) -> Calendar {
+        let month = book.earliest_open_month(clock.unwrap_or(BEFORE_ANY_CLOCK));
+        Calendar {
+            clock,
+            earliest_open_month: month,
+            closes_at: book.closes_at(month),
+        }
+    }
+
+    fn advance(&mut self, book: &RateBook, clock: Instant) {
+        self.clock = Some(clock);
+        while self.closes_at <= clock {
+            self.earliest_open_month = self.earliest_open_month.next();
+            self.closes_at = book.closes_at(self.earliest_open_month);
+        }
+    }
+
+    fn context<'a>(&self, book: &'a RateBook) -> Context<'a> {
+        let clock = self.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        Context {
+            book,
+            clock,
+            earliest_open_month: self.earliest_open_month,
+        }
+    }
+}
+
+fn funds(account: &TeamAccount) -> Funds {
+    Funds {
+        balance: account.lots.balance(),
+        debt: account.debt,
+    }
+}
+
+/// Writes a team's cell and the cells of months that settled. Returns the size of its cell.
+fn stage_team(
+    team: &mut Team,
+    meta: &mut Meta,
+    book: &RateBook,
+    clock: Instant,
+    changes: &mut crate::ports::Changes,
+) -> usize {
+    let Some(account) = &mut team.account else {
+        return 0;
+    };
+    let mut digest = 0_u128;
+    for month in account.take_settled_months(book, clock) {
+        let value = cells::encode_month(&month, |piece| {
+            digest = digest.wrapping_add(cells::digest_element(&team.name, piece))
+        });
+        for (part, bytes) in (0..).zip(cells::parts(&value)) {
+            changes.put(&keys::month(&team.name, month.month, part), &bytes);
+        }
+        team.settled_months += 1;
+    }
+    meta.state_digest = meta
+        .state_digest
+        .wrapping_add(digest)
+        .wrapping_sub(team.stored_digest);
+    team.stored_digest = 0;
+    let stored_digest = &mut team.stored_digest;
+    let value = cells::encode_team(team.due, team.settled_months, account, |piece| {
+        *stored_digest = stored_digest.wrapping_add(cells::digest_element(&team.name, piece));
+    });
+    meta.state_digest = meta.state_digest.wrapping_add(team.stored_digest);
+    let mut count = 0;
+    for bytes in cells::parts(&value) {
+        changes.put(&keys::team(&team.name, count), &bytes);
+        count += 1;
+    }
+    for part in count..team.stored_parts {
+        changes.delete(&keys::team(&team.name, part));
+    }
+    team.stored_parts = count;
+    value.len()
+}
+
+/// A team's value from its parts, and how many there are.
+pub(super) fn join_parts(
+    store: &impl Store,
+    name: &str,
+    first_part: &[u8],
+) -> Result<(Vec<u8>, u16), StoreError> {
+    let (count, head) =
+        cells::first_part(first_part).map_err(|fault| corrupt(&keys::team(name, 0), fault))?;
+    let mut value = head.to_vec();
+    for part in 1..count {
+        let key = keys::team(name, part);
+        let bytes = store.get(&key)?.ok_or_else(|| StoreError::Corrupt {
+            key: hex(&key),
+            reason: "missing".into(),
+        })?;
+        value.extend_from_slice(&bytes);
+    }
+    Ok((value, count))
+}
+
+pub(super) fn corrupt(key: &[u8], fault: crate::wire::bytes::Corrupt) -> StoreError {
+    StoreError::Corrupt {
+        key: hex(key),
+        reason: fault.to_string(),
+    }
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,135 @@
+//! Which team has something due when: the timer table of the store and what changed since.
+//!
+//! Each team stands in it once, under the first instant at which anything is due for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use crate::billing::fold::Context;
+use crate::billing::time::Instant;
+use crate::billing::timers;
+use crate::ports::{Changes, Store, StoreError};
+use crate::wire::keys;
+
+use super::teams::Team;
+
+#[derive(Debug, Default)]
+pub struct TimerIndex {
+    /// First instant in the store; None: the table is empty there.
+    stored_first: Option<Instant>,
+    /// Changes since the last commit: true is added, false is taken out.
+    changed: BTreeMap<(Instant, Box<str>), bool>,
+    /// The added ones among them.
+    added: BTreeSet<(Instant, Box<str>)>,
+}
+
+/// Timers read from the store at a time.
+const CHUNK_TIMERS: usize = 4_096;
+
+impl TimerIndex {
+    pub fn load(store: &impl Store) -> Result<TimerIndex, StoreError> {
+        let mut index = TimerIndex::default();
+        index.find_stored_first(store)?;
+        Ok(index)
+    }
+
+    /// A lower bound of the first instant at which anything is due.
+    pub fn first(&self) -> Option<Instant> {
+        let added = self.added.first().map(|(due, _)| *due);
+        [added, self.stored_first].into_iter().flatten().min()
+    }
+
+    /// Puts `team` under the first instant after the clock at which something is due for it.
+    pub fn reschedule(&mut self, team: &mut Team, context: &Context) {
+        let due = team
+            .account
+            .as_ref()
+            .and_then(|account| timers::next_due(account, context));
+        if due != team.due {
+            self.moved(&team.name, team.due, due);
+            team.due = due;
+        }
+    }
+
+    fn moved(&mut self, team: &str, from: Option<Instant>, to: Option<Instant>) {
+        if let Some(from) = from {
+            let key = (from, Box::from(team));
+            self.added.remove(&key);
+            self.changed.insert(key, false);
+        }
+        if let Some(to) = to {
+            let key = (to, Box::from(team));
+            self.added.insert(key.clone());
+            self.changed.insert(key, true);
+        }
+    }
+
+    /// The first timers due at or before `clock`, in order of (due, team); a bounded number. Empty:
+    /// there are none.
+    pub fn due(
+        &self,
+        store: &impl Store,
+        clock: Instant,
+    ) -> Result<Vec<(Instant, Box<str>)>, StoreError> {
+        if self.first().is_none_or(|first| first > clock) {
+            return Ok(Vec::new());
+        }
+        let mut due: Vec<(Instant, Box<str>)> = Vec::new();
+        let mut unreadable = None;
+        let end = [keys::TIMER + 1];
+        store.scan(&[keys::TIMER], &end, &mut |key, _| {
+            let Some((instant, team)) = keys::parse_timer(key) else {
+                unreadable = Some(StoreError::Corrupt {
+                    key: format!("{key:02x?}"),
+                    reason: "not a timer".into(),
+                });
+                return ControlFlow::Break(());
+            };
+            if instant > clock || due.len() == CHUNK_TIMERS {
+                return ControlFlow::Break(());
+            }
+            let entry = (instant, team.into_boxed_str());
+            if self.changed.get(&entry) != Some(&false) {
+                due.push(entry);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
+        // A full chunk says nothing of what lies behind its last timer.
+        let horizon = if due.len() == CHUNK_TIMERS {
+            due.last().cloned()
+        } else {
+            None
+        };
+        let added = self.added.iter().take_while(|entry| {
+            entry.0 <= clock && horizon.as_ref().is_none_or(|last| *entry <= last)
+        });
+        due.extend(added.take(CHUNK_TIMERS).cloned());
+        due.sort_unstable();
+        due.dedup();
+        Ok(due)
+    }
+
+    pub fn stage(&mut self, changes: &mut Changes) {
+        for ((due, team), is_added) in std::mem::take(&mut self.changed) {
+            let key = keys::timer(due, &team);
+            if is_added {
+                changes.put(&key, &[]);
+            } else {
+                changes.delete(&key);
+            }
+        }
+        self.added.clear();
+    }
+
+    /// After a commit was applied.
+    pub fn find_stored_first(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        self.stored_first = None;
+        store.scan(&[keys::TIMER], &[keys::TIMER + 1], &mut |key, _| {
+            self.stored_first = keys::parse_timer(key).map(|(due, _)| due);
+            ControlFlow::Break(())
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! Floor 2, where state lives: RocksDB and its in-memory twin behind the store seam, and the
+//! exact memory of ids on top of either.
+
+pub mod dedup;
+pub mod filter;
+pub mod memory;
+pub mod rocks;

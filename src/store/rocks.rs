@@ -1,0 +1,134 @@
+//! RocksDB behind the store seam.
+//!
+//! One column family and no write-ahead log: a killed process reopens at a consistent prefix of
+//! its batches. A database holds one or more partitions side by side; a [`RocksStore`] is the view
+//! of one of them.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions,
+    WriteBatch, WriteOptions,
+};
+
+use crate::ports::{CellVisitor, Changes, Store, StoreError};
+
+/// Memory of the block cache, of a whole database.
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
+const MEMTABLE_BYTES: usize = 64 << 20;
+const MEMTABLES_MAX: i32 = 3;
+
+/// An open database directory.
+#[derive(Clone)]
+pub struct Rocks {
+    db: Arc<DB>,
+}
+
+/// The cells of one partition in a [`Rocks`].
+pub struct RocksStore {
+    db: Arc<DB>,
+    partition: [u8; 2],
+    write_options: WriteOptions,
+}
+
+impl Rocks {
+    /// Opens the database at `path`, creating it if it is not there.
+    pub fn open(path: &Path) -> Result<Rocks, StoreError> {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+        table.set_bloom_filter(10.0, false);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table.set_block_size(8 << 10);
+        table.set_format_version(6);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_block_based_table_factory(&table);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_write_buffer_size(MEMTABLE_BYTES);
+        options.set_max_write_buffer_number(MEMTABLES_MAX);
+        options.set_keep_log_file_num(1);
+        options.set_max_open_files(512);
+        let db = DB::open(&options, path).map_err(failed)?;
+        Ok(Rocks { db: Arc::new(db) })
+    }
+
+    pub fn partition(&self, partition: u16) -> RocksStore {
+        let mut write_options = WriteOptions::default();
+        write_options.disable_wal(true);
+        RocksStore {
+            db: Arc::clone(&self.db),
+            partition: partition.to_be_bytes(),
+            write_options,
+        }
+    }
+
+    /// Makes everything applied so far durable.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(failed)
+    }
+
+    /// A consistent copy of the database at `path`, which must not exist; files are linked.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(path))
+            .map_err(failed)
+    }
+}
+
+impl RocksStore {
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.partition, key].concat()
+    }
+}
+
+impl Store for RocksStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get(self.key(key)).map_err(failed)
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let answers = self.db.multi_get(keys.iter().map(|key| self.key(key)));
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(failed))
+            .collect()
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError> {
+        let start = self.key(from);
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(self.key(to));
+        options.set_readahead_size(1 << 20);
+        for cell in self
+            .db
+            .iterator_opt(IteratorMode::From(&start, Direction::Forward), options)
+        {
+            let (key, value) = cell.map_err(failed)?;
+            if let ControlFlow::Break(()) = visit(&key[self.partition.len()..], &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for (key, value) in changes.iter() {
+            match value {
+                Some(value) => batch.put(self.key(key), value),
+                None => batch.delete(self.key(key)),
+            }
+        }
+        self.db
+            .write_opt(batch, &self.write_options)
+            .map_err(failed)
+    }
+}
+
+fn failed(error: rocksdb::Error) -> StoreError {
+    StoreError::Failed(error.into_string())
+}
