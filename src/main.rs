@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use meterfold::cli::{inspect, rates, replay};
+use meterfold::cli::{generate, inspect, panic, rates, replay};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,13 +22,16 @@ struct Arguments {
 enum Command {
     Replay(replay::ReplayArgs),
     Rates(rates::RatesArgs),
+    Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
 }
 
 fn main() -> ExitCode {
+    panic::end_process_on_panic();
     let result = match Arguments::parse().command {
         Command::Replay(args) => replay::run(args),
         Command::Rates(args) => rates::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
     match result {

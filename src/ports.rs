@@ -14,6 +14,9 @@ pub trait Source {
 
     /// What is there now. Blocks until there is something, or the end is reached.
     fn take(&mut self) -> Result<Taken, Self::Error>;
+
+    /// A batch that was folded comes back, so that its memory can be used again.
+    fn recycle(&mut self, _batch: Batch) {}
 }
 
 pub enum Taken {
@@ -27,6 +30,8 @@ pub struct Batch {
     pub pieces: Vec<Arc<Piece>>,
     /// In fold order.
     pub slots: Vec<Slot>,
+    /// The numbers of each partition's slots, ascending.
+    pub by_partition: Vec<Vec<u32>>,
     /// The partition clock after the last record.
     pub clock: Option<Instant>,
     /// Number of the first slot over the whole run.
@@ -38,12 +43,12 @@ pub struct Batch {
 pub struct Slot {
     pub piece: u32,
     pub record: u32,
-    pub partition: u16,
     /// None: the clock has not moved yet.
     pub clock: Option<Instant>,
 }
 
 /// Consecutive records of one input and the text that they point into.
+#[derive(Default)]
 pub struct Piece {
     /// Index of the input.
     pub input: u32,
@@ -135,6 +140,46 @@ pub struct Lines {
     pub bytes: Vec<u8>,
     /// (number of the record, end in `bytes`), ascending.
     pub ends: Vec<(u64, usize)>,
+}
+
+impl Piece {
+    /// Empty, but with its memory.
+    pub fn clear(&mut self) {
+        self.text.input.clear();
+        self.text.side.clear();
+        self.records.clear();
+        self.raw.clear();
+    }
+}
+
+impl Batch {
+    /// An empty batch for `partitions` partitions.
+    pub fn new(partitions: u16, clock: Option<Instant>, first_number: u64) -> Batch {
+        let by_partition = vec![Vec::new(); usize::from(partitions)];
+        Batch {
+            pieces: Vec::new(),
+            slots: Vec::new(),
+            by_partition,
+            clock,
+            first_number,
+        }
+    }
+
+    pub fn push(&mut self, slot: Slot, partition: u16) {
+        self.by_partition[usize::from(partition)].push(self.slots.len() as u32);
+        self.slots.push(slot);
+    }
+
+    /// Numbers and slots of `partition`, in fold order.
+    pub fn of_partition(&self, partition: u16) -> impl Iterator<Item = (u64, &Slot)> + Clone {
+        let numbers = self.by_partition[usize::from(partition)].iter();
+        numbers.map(|number| {
+            (
+                self.first_number + u64::from(*number),
+                &self.slots[*number as usize],
+            )
+        })
+    }
 }
 
 impl Changes {

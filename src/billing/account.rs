@@ -1,5 +1,9 @@
 //! The state of one team (`fold.md` 3): what the fold reads and changes, nothing else.
 
+use compact_str::CompactString;
+use smallvec::SmallVec;
+use thin_vec::ThinVec;
+
 use super::amount::Tokens;
 use super::cumulative::Cumulatives;
 use super::disposition::Dispositions;
@@ -12,12 +16,15 @@ use super::tier::{Tier, TierHistory};
 use super::time::{Instant, Month};
 
 /// Everything that is remembered of a team, save the months that no event can reach any more.
+///
+/// Usage comes for any team and finds its account cold, so what most events need lies in one block
+/// of memory: hence the lists with room for the usual few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TeamAccount {
     pub tiers: TierHistory,
     pub hub: Option<Box<str>>,
     /// Sorted by id.
-    pub apps: Vec<App>,
+    pub apps: SmallVec<[App; 1]>,
     pub lots: Lots,
     /// Charges that nobody could pay; at least zero.
     pub debt: Tokens,
@@ -34,15 +41,15 @@ pub struct TeamAccount {
     pub cumulatives: Cumulatives,
     /// Ascending. Every open month with state, and the closed ones that usage or a correction
     /// within the dedup horizon can still name.
-    pub months: Vec<TeamMonth>,
+    pub months: SmallVec<[TeamMonth; 2]>,
     pub dispositions: Dispositions,
     /// Instants, ascending, at which something already folded takes effect (`fold.md` 8).
-    pub effects: Vec<Instant>,
+    pub effects: ThinVec<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
-    pub id: Box<str>,
+    pub id: CompactString,
     /// In the hub from this instant on.
     pub migrated_at: Instant,
 }
@@ -68,7 +75,7 @@ impl TeamAccount {
     pub fn is_in_hub(&self, app: &str, at: Instant) -> bool {
         let index = self
             .apps
-            .binary_search_by(|entry| entry.id.as_ref().cmp(app));
+            .binary_search_by(|entry| entry.id.as_str().cmp(app));
         index
             .ok()
             .and_then(|index| self.apps.get(index))

@@ -104,10 +104,17 @@ impl Tokens {
     }
 
     pub fn plus(self, other: Tokens) -> Result<Tokens, Overflow> {
+        // Most parts of most charges are zero.
+        if other.is_zero() {
+            return Ok(self);
+        }
         exact(self.0.checked_add(other.0)).map(Tokens)
     }
 
     pub fn minus(self, other: Tokens) -> Result<Tokens, Overflow> {
+        if other.is_zero() {
+            return Ok(self);
+        }
         exact(self.0.checked_sub(other.0)).map(Tokens)
     }
 
@@ -196,7 +203,30 @@ impl Default for Tokens {
 
 impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.normalize(), f)
+        let micros = self.micros();
+        let magnitude = micros.unsigned_abs();
+        let sign = if micros < 0 { "-" } else { "" };
+        // Nearly all amounts fit 64 bits, in which division is cheap.
+        let (whole, mut fraction) = match u64::try_from(magnitude) {
+            Ok(narrow) => (u128::from(narrow / 1_000_000), narrow % 1_000_000),
+            Err(_) => (
+                magnitude / MICROS_PER_TOKEN,
+                u64::try_from(magnitude % MICROS_PER_TOKEN).unwrap_or(0),
+            ),
+        };
+        match u64::try_from(whole) {
+            Ok(narrow) => write!(f, "{sign}{narrow}")?,
+            Err(_) => write!(f, "{sign}{whole}")?,
+        }
+        if fraction == 0 {
+            return Ok(());
+        }
+        let mut digits = 6;
+        while fraction % 10 == 0 {
+            fraction /= 10;
+            digits -= 1;
+        }
+        write!(f, ".{fraction:0digits$}")
     }
 }
 

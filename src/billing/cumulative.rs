@@ -1,5 +1,7 @@
 //! Cumulative usage per meter, era and card, from which charges are differences (`fold.md` 2).
 
+use thin_vec::ThinVec;
+
 use super::amount::Overflow;
 use super::rate_book::{CardNo, MeterNo, RateBook, RateCard};
 
@@ -20,11 +22,11 @@ pub struct Cumulative {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cumulatives(Vec<Cumulative>);
+pub struct Cumulatives(ThinVec<Cumulative>);
 
 impl Cumulatives {
     /// From a stored list, ascending by key.
-    pub fn from_stored(ascending: Vec<Cumulative>) -> Cumulatives {
+    pub fn from_stored(ascending: ThinVec<Cumulative>) -> Cumulatives {
         Cumulatives(ascending)
     }
 

@@ -50,9 +50,9 @@ pub enum Refusal {
     TransferNotAllowed,
 }
 
-/// How many events of a team met each disposition; kinds that did not occur are absent.
+/// How many events of a team met each disposition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dispositions(Vec<(Disposition, u64)>);
+pub struct Dispositions([u64; Disposition::ALL.len()]);
 
 impl Disposition {
     pub const ALL: [Disposition; 14] = [
@@ -126,23 +126,28 @@ impl Refusal {
 }
 
 impl Dispositions {
-    /// From a stored list, ascending by kind.
+    /// From a stored list.
     pub fn from_counts(counts: Vec<(Disposition, u64)>) -> Dispositions {
-        Dispositions(counts)
+        let mut dispositions = Dispositions::default();
+        for (disposition, count) in counts {
+            *dispositions.count_mut(disposition) = count;
+        }
+        dispositions
     }
 
     pub fn add(&mut self, disposition: Disposition) {
-        match self.0.iter_mut().find(|(kind, _)| *kind == disposition) {
-            Some((_, count)) => *count = count.saturating_add(1),
-            None => {
-                let at = self.0.partition_point(|(kind, _)| *kind < disposition);
-                self.0.insert(at, (disposition, 1));
-            }
-        }
+        let count = self.count_mut(disposition);
+        *count = count.saturating_add(1);
     }
 
-    /// (kind, count), ascending by kind.
-    pub fn counts(&self) -> &[(Disposition, u64)] {
-        &self.0
+    /// (kind, count) of those that occurred, ascending by kind.
+    pub fn counts(&self) -> impl Iterator<Item = (Disposition, u64)> + '_ {
+        let counts = Disposition::ALL.iter().copied().zip(self.0.iter().copied());
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    #[expect(clippy::as_conversions, reason = "the number of a variant is its place in ALL")]
+    fn count_mut(&mut self, disposition: Disposition) -> &mut u64 {
+        &mut self.0[disposition as usize]
     }
 }

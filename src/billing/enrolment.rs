@@ -218,7 +218,7 @@ fn app_migrated(
     }
     match account
         .apps
-        .binary_search_by(|app| app.id.as_ref().cmp(app_id))
+        .binary_search_by(|app| app.id.as_str().cmp(app_id))
     {
         Ok(index) => {
             let app = &mut account.apps[index];

@@ -1,5 +1,8 @@
 //! What a team did and owes in one calendar month (`fold.md` 5.1 and 7).
 
+use smallvec::{Array, SmallVec};
+use thin_vec::ThinVec;
+
 use super::amount::{Overflow, Tokens};
 use super::rate_book::{CardNo, MeterNo, ScopeNo};
 use super::time::Month;
@@ -9,15 +12,15 @@ use super::time::Month;
 pub struct TeamMonth {
     pub month: Month,
     /// Usage taken free, by meter, ascending by number.
-    pub free_used: Vec<(MeterNo, u64)>,
+    pub free_used: SmallVec<[(MeterNo, u64); 2]>,
     /// Usage past a cap, by meter, ascending by number.
-    pub over_cap: Vec<(MeterNo, u64)>,
+    pub over_cap: ThinVec<(MeterNo, u64)>,
     /// Scopes whose cap was reached, ascending by number.
-    pub capped: Vec<ScopeNo>,
+    pub capped: ThinVec<ScopeNo>,
     /// Ascending by key.
-    pub lines: Vec<(LineKey, Booked)>,
+    pub lines: ThinVec<(LineKey, Booked)>,
     /// For usage of closed months; ascending by (usage month, key).
-    pub adjustments: Vec<((Month, LineKey), Booked)>,
+    pub adjustments: ThinVec<((Month, LineKey), Booked)>,
 }
 
 /// Rated usage is booked by meter and rate card.
@@ -38,14 +41,14 @@ pub struct Booked {
 }
 
 impl TeamMonth {
-    pub const fn new(month: Month) -> TeamMonth {
+    pub fn new(month: Month) -> TeamMonth {
         TeamMonth {
             month,
-            free_used: Vec::new(),
-            over_cap: Vec::new(),
-            capped: Vec::new(),
-            lines: Vec::new(),
-            adjustments: Vec::new(),
+            free_used: SmallVec::new(),
+            over_cap: ThinVec::new(),
+            capped: ThinVec::new(),
+            lines: ThinVec::new(),
+            adjustments: ThinVec::new(),
         }
     }
 
@@ -129,13 +132,42 @@ fn get<K: Ord + Copy, V>(sorted: &[(K, V)], key: K) -> Option<&V> {
     sorted.get(index).map(|(_, value)| value)
 }
 
-fn entry<K: Ord + Copy, V: Default>(sorted: &mut Vec<(K, V)>, key: K) -> &mut V {
-    let index = match sorted.binary_search_by_key(&key, |(key, _)| *key) {
+/// A list of entries ascending by key.
+trait Sorted<K, V> {
+    fn entries(&mut self) -> &mut [(K, V)];
+    fn insert_at(&mut self, index: usize, entry: (K, V));
+}
+
+impl<K, V> Sorted<K, V> for ThinVec<(K, V)> {
+    fn entries(&mut self) -> &mut [(K, V)] {
+        self
+    }
+
+    fn insert_at(&mut self, index: usize, entry: (K, V)) {
+        self.insert(index, entry);
+    }
+}
+
+impl<K, V, A: Array<Item = (K, V)>> Sorted<K, V> for SmallVec<A> {
+    fn entries(&mut self) -> &mut [(K, V)] {
+        self
+    }
+
+    fn insert_at(&mut self, index: usize, entry: (K, V)) {
+        self.insert(index, entry);
+    }
+}
+
+fn entry<'a, K: Ord + Copy + 'a, V: Default + 'a>(
+    sorted: &'a mut impl Sorted<K, V>,
+    key: K,
+) -> &'a mut V {
+    let index = match sorted.entries().binary_search_by_key(&key, |(key, _)| *key) {
         Ok(index) => index,
         Err(index) => {
-            sorted.insert(index, (key, V::default()));
+            sorted.insert_at(index, (key, V::default()));
             index
         }
     };
-    &mut sorted[index].1
+    &mut sorted.entries()[index].1
 }

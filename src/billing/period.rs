@@ -1,5 +1,7 @@
 //! Half-open periods by effective time: postpay on, standing bad (`fold.md` 3).
 
+use smallvec::SmallVec;
+
 use super::time::{Instant, Month};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,10 +13,10 @@ pub struct Period {
 
 /// Periods in order; each new bound is at or after the one before it, so that they never overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Periods(Vec<Period>);
+pub struct Periods(SmallVec<[Period; 1]>);
 
 impl Periods {
-    pub fn from_stored(periods: Vec<Period>) -> Periods {
+    pub fn from_stored(periods: SmallVec<[Period; 1]>) -> Periods {
         Periods(periods)
     }
 
@@ -96,18 +98,18 @@ mod tests {
     #[test]
     fn an_empty_period_holds_no_instant_of_any_month() {
         let january = Month::from_index(0);
-        let empty = Periods::from_stored(vec![Period {
+        let empty = Periods::from_stored(smallvec::smallvec![Period {
             from: at(10),
             to: Some(at(10)),
         }]);
         assert_eq!(empty.first_month_from(january), None);
-        let to_month_end = Periods::from_stored(vec![Period {
+        let to_month_end = Periods::from_stored(smallvec::smallvec![Period {
             from: at(10),
             to: Some(january.end()),
         }]);
         assert_eq!(to_month_end.first_month_from(january), Some(january));
         assert_eq!(to_month_end.first_month_from(january.next()), None);
-        let open = Periods::from_stored(vec![Period {
+        let open = Periods::from_stored(smallvec::smallvec![Period {
             from: at(10),
             to: None,
         }]);

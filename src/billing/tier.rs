@@ -1,5 +1,7 @@
 //! Which access level a team holds, and since when (`fold.md` 3; B10, B29, Q24).
 
+use smallvec::SmallVec;
+
 use super::time::Instant;
 
 /// A level as the tier history records it.
@@ -28,7 +30,7 @@ pub struct TierEntry {
 /// Entries ascending by `effective_at`, and a downgrade that has not come yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierHistory {
-    pub entries: Vec<TierEntry>,
+    pub entries: SmallVec<[TierEntry; 2]>,
     pub pending_downgrade: Option<Instant>,
 }
 

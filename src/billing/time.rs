@@ -165,13 +165,21 @@ impl fmt::Display for Instant {
         let of_day = self.0.rem_euclid(MILLIS_PER_DAY);
         let (seconds, millis) = (of_day / MILLIS_PER_SECOND, of_day % MILLIS_PER_SECOND);
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
-        if millis != 0 {
-            write!(f, ".{millis:03}")?;
-        }
+        // Digit by digit, since instants are most of what an account line prints.
+        let mut text = *b"0000-00-00T00:00:00.000";
+        put_digits(&mut text[0..4], i64::from(year));
+        put_digits(&mut text[5..7], i64::from(month));
+        put_digits(&mut text[8..10], i64::from(day));
+        put_digits(&mut text[11..13], hour);
+        put_digits(&mut text[14..16], minute);
+        put_digits(&mut text[17..19], second);
+        put_digits(&mut text[20..23], millis);
+        let shown = if millis == 0 {
+            &text[..19]
+        } else {
+            &text[..23]
+        };
+        f.write_str(std::str::from_utf8(shown).map_err(|_| fmt::Error)?)?;
         f.write_str("Z")
     }
 }
@@ -192,6 +200,14 @@ fn digits(bytes: &[u8]) -> Option<i64> {
         byte.is_ascii_digit()
             .then(|| value * 10 + i64::from(byte - b'0'))
     })
+}
+
+/// The last decimal digits of `value`, as many as fit.
+fn put_digits(text: &mut [u8], mut value: i64) {
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+    }
 }
 
 fn days_in_month(year: i32, month: i32) -> i32 {

@@ -25,7 +25,11 @@ const FINISHED: &str = "meterfold-run";
 
 /// Opens the state at `path` and so keeps other runs away from it; None: there is none yet.
 pub fn hold(path: &Path) -> Result<Option<Rocks>, Failure> {
-    let is_there = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    let is_there = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(Failure::state(format!("{}: {error}", path.display()))),
+    };
     if !is_there {
         return Ok(None);
     }
@@ -121,29 +125,65 @@ pub fn mark_finished(
     write().map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
+/// After the two renames: the run has nothing left to finish.
+pub fn acknowledge(state: &Path) -> Result<(), Failure> {
+    match fs::remove_file(state.join(FINISHED)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::failed(
+            format!("{}: {error}", state.join(FINISHED).display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Where an earlier run ended after its outputs were put in place and before its state was, puts
-/// the state in place. Returns whether that run was the one of `command`.
+/// the state in place. Returns whether that run, or one whose last steps were cut short, was the
+/// one of `command`.
 pub fn finish_earlier_run(state: &Path, command: &str) -> Result<bool, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
-    let staged = Staged::left_beside(state, "meterfold-state").map_err(|error| failed(&error))?;
-    let Some(staged) = staged else {
-        return Ok(false);
-    };
-    let Ok(text) = fs::read_to_string(staged.path().join(FINISHED)) else {
-        return Ok(false);
-    };
-    let mut lines = text.lines();
-    let (Some(earlier), Some(digest), Some(out)) = (lines.next(), lines.next(), lines.next())
-    else {
-        return Ok(false);
-    };
-    let published = fs::read(Path::new(out).join(SUMMARY))
-        .is_ok_and(|summary| blake3::hash(&summary).to_hex().as_str() == digest);
-    let is_same = earlier == command;
-    if published {
-        staged.publish().map_err(|error| failed(&error))?;
+    let left = Staged::left_beside(state, "meterfold-state").map_err(|error| failed(&error))?;
+    // A state in place that still has its mark was put there by both renames: what lies beside it
+    // is the state that it replaced, and goes.
+    if let Some(run) = FinishedRun::read(state) {
+        drop(left);
+        acknowledge(state)?;
+        return Ok(run.is_published() && run.command == command);
     }
-    Ok(published && is_same)
+    let Some(staged) = left else {
+        return Ok(false);
+    };
+    match FinishedRun::read(staged.path()) {
+        Some(run) if run.is_published() => {
+            staged.publish().map_err(|error| failed(&error))?;
+            acknowledge(state)?;
+            Ok(run.command == command)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What [`mark_finished`] wrote.
+struct FinishedRun {
+    command: String,
+    summary_digest: String,
+    out: String,
+}
+
+impl FinishedRun {
+    fn read(directory: &Path) -> Option<FinishedRun> {
+        let text = fs::read_to_string(directory.join(FINISHED)).ok()?;
+        let mut lines = text.lines().map(str::to_string);
+        Some(FinishedRun {
+            command: lines.next()?,
+            summary_digest: lines.next()?,
+            out: lines.next()?,
+        })
+    }
+
+    /// Its outputs are in place.
+    fn is_published(&self) -> bool {
+        fs::read(Path::new(&self.out).join(SUMMARY))
+            .is_ok_and(|summary| blake3::hash(&summary).to_hex().as_str() == self.summary_digest)
+    }
 }
 
 fn meta(store: &RocksStore) -> Result<Meta, Failure> {

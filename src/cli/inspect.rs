@@ -1,11 +1,14 @@
-//! `meterfold inspect`: reads a state directory, offline.
+//! `meterfold inspect`: reads what a file run left, offline: its state, or its invoices.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
+use crate::billing::time::Month;
+use crate::files::outputs::DERIVED;
 use crate::processor::accounts;
 use crate::processor::partition::Partition;
 use crate::store::rocks::RocksStore;
@@ -13,30 +16,55 @@ use crate::wire::partitioner::partition_of;
 
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
+use super::invoice_table::Invoice;
 
-/// Show what a state directory holds: one line a team, as in accounts.ndjson.
+/// Show what a file run left: accounts from its state directory, or an invoice from its outputs.
 #[derive(Args)]
-#[command(after_help = "Example:\n  meterfold inspect --state state --team team-0000007")]
+#[command(after_help = "Examples:\n  \
+    meterfold inspect --state state --team team-0000007\n  \
+    meterfold inspect --out january --team team-0000007 --month 2026-01")]
 pub struct InspectArgs {
-    /// State directory of a file run.
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Only this team.
     #[arg(long, value_name = "TEAM")]
     team: Option<String>,
+    /// Only this month (2026-01).
+    #[arg(long, value_name = "MONTH", conflicts_with = "state", value_parser = parse_month)]
+    month: Option<Month>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// State directory of a file run: prints one line a team, as in accounts.ndjson.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Outputs of a file run: prints the invoice with the most lines as a table.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub fn run(args: InspectArgs) -> Result<(), Failure> {
-    let place = args.state.display();
+    let team = args.team.as_deref();
+    match (&args.place.state, &args.place.out) {
+        (Some(state), _) => show_accounts(state, team),
+        (None, Some(out)) => show_invoice(out, team, args.month),
+        (None, None) => Err(Failure::usage("give --state or --out")),
+    }
+}
+
+fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
+    let place = state.display();
     let unusable = |error: &dyn std::fmt::Display| Failure::state(format!("{place}: {error}"));
-    let rocks = file_state::hold(&args.state)?
+    let rocks = file_state::hold(state)?
         .ok_or_else(|| Failure::usage(format!("{place}: no state is there")))?;
     let text = file_state::stored_book(&rocks.partition(0))?
         .ok_or_else(|| unusable(&"holds no rate book"))?;
-    let book = Arc::new(file_state::read_book(&args.state, &text)?);
+    let book = Arc::new(file_state::read_book(state, &text)?);
     let open = |number| Partition::open(number, rocks.partition(number), Arc::clone(&book), false);
     let mut out = std::io::stdout().lock();
-    if let Some(team) = &args.team {
+    if let Some(team) = team {
         let partition = open(partition_of(team.as_bytes(), FILE_PARTITIONS))
             .map_err(|error| unusable(&error))?;
         let mut line = Vec::new();
@@ -56,4 +84,53 @@ pub fn run(args: InspectArgs) -> Result<(), Failure> {
     accounts::write_all(&partitions, 1, &mut out)
         .map_err(|error| Failure::failed(error.to_string()))?;
     Ok(())
+}
+
+/// Of the invoices that are asked for the one with the most lines, of equal ones the first.
+fn show_invoice(out: &Path, team: Option<&str>, month: Option<Month>) -> Result<(), Failure> {
+    let path = out.join(DERIVED);
+    let place = path.display();
+    let file = File::open(&path)
+        .map_err(|error| Failure::usage(format!("{place}: {error}; give the --out of a replay")))?;
+    let month = month.map(|month| month.to_string());
+    let mut found = 0_u64;
+    let mut shown: Option<Invoice> = None;
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.map_err(|error| Failure::failed(format!("{place}: {error}")))?;
+        let invoice = Invoice::read(&line).map_err(|error| {
+            Failure::failed(format!(
+                "{place} line {number}: not a derived event: {error}"
+            ))
+        })?;
+        let Some(invoice) = invoice else { continue };
+        if team.is_some_and(|team| team != invoice.team)
+            || month
+                .as_deref()
+                .is_some_and(|month| month != invoice.month())
+        {
+            continue;
+        }
+        found += 1;
+        if shown
+            .as_ref()
+            .is_none_or(|shown| invoice.line_count() > shown.line_count())
+        {
+            shown = Some(invoice);
+        }
+    }
+    let invoice = shown.ok_or_else(|| {
+        let team = team.map_or("any team".into(), |team| format!("team {team}"));
+        let month = month.as_deref().unwrap_or("any month");
+        Failure::usage(format!("{place}: holds no invoice of {team} for {month}"))
+    })?;
+    let more = match found {
+        1 => String::new(),
+        found => format!("\nOne of {found} invoices; --team and --month choose another.\n"),
+    };
+    write!(std::io::stdout().lock(), "{invoice}{more}")
+        .map_err(|error| Failure::failed(error.to_string()))
+}
+
+fn parse_month(text: &str) -> Result<Month, String> {
+    Month::parse(text).ok_or_else(|| "not a month such as 2026-01".into())
 }

@@ -2,7 +2,10 @@
 
 pub mod failure;
 mod file_state;
+pub mod generate;
 pub mod inspect;
+mod invoice_table;
+pub mod panic;
 pub mod rates;
 pub mod replay;
 mod summary;

@@ -19,6 +19,7 @@ use crate::billing::rate_book::{CardNo, ChargeMode, RateBook, RateCard, Regime};
 use crate::billing::time::Instant;
 use crate::wire::rate_book::{self, AMOUNT_MAX, BookChange, BookFaults};
 
+/// Check a rate book, or ask it for the price of a purchase
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:

@@ -14,7 +14,7 @@ use crate::billing::rate_book::RateBook;
 use crate::billing::time::Instant;
 use crate::files::merge::{FileSource, FileSourceError, bytes_so_far, total_bytes};
 use crate::files::outputs::{ACCOUNTS, DEAD_LETTERS, DERIVED, LocalCommit, SUMMARY, TRACE};
-use crate::files::workspace::Staged;
+use crate::files::workspace::{Hold, Staged};
 use crate::ports::Batch;
 use crate::processor::counts::Counts;
 use crate::processor::partition::Partition;
@@ -78,6 +78,11 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", args.rates.display())))?;
     let started = WallInstant::now();
     check_out(&args.out, args.force)?;
+    let _out_hold = take_hold(&args.out, Failure::usage)?;
+    let _state_hold = match &args.state {
+        Some(state) => Some(take_hold(state, Failure::state)?),
+        None => None,
+    };
     if let Some(state) = &args.state
         && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
     {
@@ -113,7 +118,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let summary = fold(&args, &rocks, book, staged_out.path(), started)?;
     let summary_text = summary.to_json();
     write_synced(&staged_out.path().join(SUMMARY), summary_text.as_bytes())?;
-    if args.state.is_some() {
+    if let Some(state) = &args.state {
         rocks
             .flush()
             .map_err(|error| Failure::failed(error.to_string()))?;
@@ -127,6 +132,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         staged_out.publish().map_err(failed)?;
         drop(held);
         staged_state.publish().map_err(failed)?;
+        file_state::acknowledge(state)?;
     } else {
         drop(rocks);
         staged_out.publish().map_err(failed)?;
@@ -212,6 +218,16 @@ fn fold(
         rate_book: book.id.clone(),
         state_digest,
         elapsed: started.elapsed(),
+    })
+}
+
+/// Keeps other runs away from `directory`, or fails with `refusal`.
+fn take_hold(directory: &Path, refusal: fn(String) -> Failure) -> Result<Hold, Failure> {
+    Hold::take(directory).map_err(failed)?.ok_or_else(|| {
+        refusal(format!(
+            "{}: another run is using it; wait until that has ended",
+            directory.display()
+        ))
     })
 }
 

@@ -12,12 +12,16 @@ use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
 
 use crate::wire::avro::{
-    Plan, RECORD_BYTES_MAX, SCHEMA_BYTES_MAX, SchemaError, put_bytes, put_long, split_long,
+    Plan, RECORD_BYTES_MAX, SCHEMA_BYTES_MAX, SchemaError, TEXT_GROWTH_MAX, put_bytes, put_long,
+    split_long,
 };
-use crate::wire::span::Decoded;
+use crate::wire::span::{Decoded, TEXT_BYTES_MAX};
 
 /// Most bytes of a block, packed or unpacked.
 pub const BLOCK_BYTES_MAX: usize = 64 << 20;
+
+/// The text of a whole block fits into one batch.
+const _: () = assert!(BLOCK_BYTES_MAX * TEXT_GROWTH_MAX <= TEXT_BYTES_MAX);
 
 /// Most bytes of a header, which holds the schema's text.
 const HEADER_BYTES_MAX: usize = 2 * SCHEMA_BYTES_MAX;

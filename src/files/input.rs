@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::ports::{Original, Piece, Record};
 use crate::wire::cloudevents::RECORD_BYTES_MAX;
-use crate::wire::span::{Decoded, Text};
+use crate::wire::span::Decoded;
 
 use super::avro_container::{Block, ContainerError, ContainerReader, Records};
 use super::ndjson::{LineReader, Lines};
@@ -46,7 +46,11 @@ enum Reader {
 /// What was read together and is not yet decoded.
 pub enum Chunk {
     Lines(Lines),
-    Block { bytes: Vec<u8>, block: Block },
+    /// The bytes lie in the piece's `raw`.
+    Block {
+        block: Block,
+        piece: Piece,
+    },
 }
 
 impl Input {
@@ -100,15 +104,14 @@ impl Input {
         })
     }
 
-    /// The next chunk; None at the end.
-    pub fn read(&mut self) -> Result<Option<Chunk>, InputError> {
+    /// The next chunk, read into the memory of `piece`, which is empty; None at the end.
+    pub fn read(&mut self, piece: Piece) -> Result<Option<Chunk>, InputError> {
         let chunk = match &mut self.reader {
-            Reader::Lines(lines) => lines.next_lines().map(|lines| lines.map(Chunk::Lines)),
+            Reader::Lines(lines) => lines.next_lines(piece).map(|lines| lines.map(Chunk::Lines)),
             Reader::Container(container) => {
-                let mut bytes = Vec::new();
-                container
-                    .next_block(&mut bytes)
-                    .map(|block| block.map(|block| Chunk::Block { bytes, block }))
+                let mut piece = piece;
+                let block = container.next_block(&mut piece.raw);
+                block.map(|block| block.map(|block| Chunk::Block { block, piece }))
             }
         };
         chunk.map_err(|source| InputError::Read {
@@ -122,8 +125,8 @@ impl Input {
     pub fn decode(&self, chunk: Chunk) -> Piece {
         match (chunk, &self.reader) {
             (Chunk::Lines(lines), _) => lines.decode(self.number),
-            (Chunk::Block { bytes, block }, Reader::Container(container)) => {
-                decode_block(self.number, container, bytes, &block)
+            (Chunk::Block { block, piece }, Reader::Container(container)) => {
+                decode_block(self.number, container, piece, &block)
             }
             (Chunk::Block { .. }, Reader::Lines(_)) => unreachable!("blocks come from containers"),
         }
@@ -143,15 +146,11 @@ impl Input {
 fn decode_block<R: Read>(
     number: u32,
     container: &ContainerReader<R>,
-    bytes: Vec<u8>,
+    mut piece: Piece,
     block: &Block,
 ) -> Piece {
-    let mut piece = Piece {
-        input: number,
-        text: Text::default(),
-        records: Vec::new(),
-        raw: Vec::new(),
-    };
+    piece.input = number;
+    let bytes = std::mem::take(&mut piece.raw);
     match block {
         Block::Damaged { truncated, .. } => {
             let range = 0..bytes.len();

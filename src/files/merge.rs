@@ -47,6 +47,8 @@ pub struct FileSource {
     /// Number of the next record over the whole run.
     next_number: u64,
     bytes_read: Arc<AtomicU64>,
+    /// Memory of pieces that were folded.
+    spare: Vec<Piece>,
 }
 
 /// An input and its decoded records that are not yet handed out.
@@ -82,6 +84,7 @@ impl FileSource {
             threads,
             next_number: 0,
             bytes_read,
+            spare: Vec::new(),
         })
     }
 
@@ -109,7 +112,7 @@ impl FileSource {
             .filter(|(_, queue)| queue.is_empty())
         {
             for _ in 0..each {
-                match queue.input.read()? {
+                match queue.input.read(self.spare.pop().unwrap_or_default())? {
                     Some(chunk) => chunks.push((index, chunk)),
                     None => {
                         queue.is_at_end = true;
@@ -195,12 +198,7 @@ impl Source for FileSource {
     type Error = FileSourceError;
 
     fn take(&mut self) -> Result<Taken, FileSourceError> {
-        let mut batch = Batch {
-            pieces: Vec::new(),
-            slots: Vec::new(),
-            clock: self.clock,
-            first_number: self.next_number,
-        };
+        let mut batch = Batch::new(self.partitions, self.clock, self.next_number);
         // Pieces with an empty input (blank lines only) leave nothing to fold: read on.
         while batch.slots.is_empty() {
             self.refill()?;
@@ -234,12 +232,12 @@ impl Source for FileSource {
                     batch.pieces.push(Arc::clone(&queue.pieces[0]));
                     (batch.pieces.len() - 1) as u32
                 });
-                batch.slots.push(Slot {
+                let slot = Slot {
                     piece,
                     record: queue.next as u32,
-                    partition,
                     clock,
-                });
+                };
+                batch.push(slot, partition);
                 self.clock = clock;
                 if self.inputs[index].advance() {
                     held[index] = None;
@@ -249,6 +247,13 @@ impl Source for FileSource {
         batch.clock = self.clock;
         self.next_number += batch.slots.len() as u64;
         Ok(Taken::Batch(batch))
+    }
+
+    fn recycle(&mut self, batch: Batch) {
+        for mut piece in batch.pieces.into_iter().filter_map(Arc::into_inner) {
+            piece.clear();
+            self.spare.push(piece);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod avro_container;
 pub mod input;
+pub mod memory;
 pub mod merge;
 pub mod ndjson;
 pub mod outputs;

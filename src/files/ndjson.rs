@@ -3,14 +3,14 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::ports::{Original, Piece, Record};
 use crate::wire::cloudevents::{self, RECORD_BYTES_MAX};
-use crate::wire::span::{Decoded, Span, Text};
+use crate::wire::span::{Decoded, Span};
 
 /// Bytes of a piece, if its lines are not longer than that.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 1 << 19;
 
 /// The lines of one input, piece by piece.
 pub struct LineReader {
@@ -28,6 +28,8 @@ pub struct LineReader {
 pub struct Lines {
     bytes: Vec<u8>,
     first_line: u64,
+    /// What they will be decoded into; empty but for its memory.
+    piece: Piece,
 }
 
 impl LineReader {
@@ -41,90 +43,72 @@ impl LineReader {
         }
     }
 
-    /// The next lines; None at the end.
-    pub fn next_lines(&mut self) -> io::Result<Option<Lines>> {
+    /// The next lines; None at the end. They are read into the memory of `piece`, which is empty.
+    pub fn next_lines(&mut self, mut piece: Piece) -> io::Result<Option<Lines>> {
+        let mut bytes = std::mem::take(&mut piece.text.input).into_bytes();
         loop {
+            bytes.append(&mut self.pending);
+            if !self.is_at_end {
+                self.fill(&mut bytes)?;
+            }
             if self.is_skipping {
-                self.skip()?;
+                self.skip(&mut bytes);
+            } else if let Some(end) = self.end_of_lines(&bytes) {
+                self.pending.extend_from_slice(&bytes[end..]);
+                bytes.truncate(end);
+                let first_line = self.next_line;
+                self.is_skipping = !bytes.ends_with(b"\n");
+                self.next_line += memchr_iter(b'\n', &bytes).count() as u64;
+                self.next_line += u64::from(self.is_skipping);
+                return Ok(Some(Lines {
+                    bytes,
+                    first_line,
+                    piece,
+                }));
             }
-            if let Some(lines) = self.cut() {
-                return Ok(Some(lines));
-            }
-            if self.is_at_end {
+            if self.is_at_end && bytes.is_empty() {
                 return Ok(None);
             }
-            self.fill(PIECE_BYTES)?;
         }
     }
 
-    /// Appends up to `count` bytes to what is pending.
-    fn fill(&mut self, count: usize) -> io::Result<()> {
-        let start = self.pending.len();
-        self.pending.resize(start + count, 0);
-        let mut filled = start;
-        while filled < self.pending.len() {
-            match self.read.read(&mut self.pending[filled..]) {
-                Ok(0) => {
-                    self.is_at_end = true;
-                    break;
-                }
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.pending.truncate(filled);
+    /// Appends what comes next, a piece's worth of it.
+    fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.reserve(PIECE_BYTES);
+        let count = (&mut self.read)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(bytes)?;
+        self.is_at_end = count < PIECE_BYTES;
         Ok(())
     }
 
-    /// Takes the whole lines that are pending, or a cut one.
-    fn cut(&mut self) -> Option<Lines> {
-        let first_line = self.next_line;
-        let end = match memrchr(b'\n', &self.pending) {
-            Some(last) => last + 1,
-            None if self.pending.is_empty() => return None,
-            // One byte over the limit may be a carriage return, which is no part of the line.
-            None if self.is_at_end || self.pending.len() > RECORD_BYTES_MAX + 1 => {
-                self.pending.len()
-            }
-            None => return None,
-        };
-        let rest = self.pending.split_off(end);
-        let bytes = std::mem::replace(&mut self.pending, rest);
-        self.is_skipping = !bytes.ends_with(b"\n");
-        self.next_line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
-        self.next_line += u64::from(!bytes.ends_with(b"\n"));
-        Some(Lines { bytes, first_line })
+    /// Where the whole lines end; a line over the limit ends where it was read to.
+    fn end_of_lines(&self, bytes: &[u8]) -> Option<usize> {
+        // One byte over the limit may be a carriage return, which is no part of the line.
+        let is_cut = self.is_at_end || bytes.len() > RECORD_BYTES_MAX + 1;
+        let last = memrchr(b'\n', bytes).map(|last| last + 1);
+        last.or((is_cut && !bytes.is_empty()).then_some(bytes.len()))
     }
 
     /// Passes over the rest of a line that was cut.
-    fn skip(&mut self) -> io::Result<()> {
-        loop {
-            if let Some(end) = memchr(b'\n', &self.pending) {
-                self.pending.drain(..=end);
-                break;
+    fn skip(&mut self, bytes: &mut Vec<u8>) {
+        match memchr(b'\n', bytes) {
+            Some(end) => {
+                bytes.drain(..=end);
+                self.is_skipping = false;
             }
-            self.pending.clear();
-            if self.is_at_end {
-                break;
-            }
-            self.fill(PIECE_BYTES)?;
+            None => bytes.clear(),
         }
-        self.is_skipping = false;
-        Ok(())
+        self.pending.append(bytes);
     }
 }
 
 impl Lines {
     /// Decodes every line that is not blank.
     pub fn decode(self, input: u32) -> Piece {
-        let mut piece = Piece {
-            input,
-            text: Text::default(),
-            records: Vec::new(),
-            raw: Vec::new(),
-        };
         let bounds = self.bounds();
+        let mut piece = self.piece;
+        piece.input = input;
         match String::from_utf8(self.bytes) {
             Ok(text) => {
                 piece.text.input = text;

@@ -1,10 +1,12 @@
 //! All or nothing for directories: a run works beside them and swaps them in at its end.
 //!
 //! What a run makes grows in a sibling of the directory that it is for, so that one rename puts it
-//! in place. A run that dies leaves such siblings; the next one removes them.
+//! in place. A run that dies leaves such siblings; the next one removes them, so a run first takes
+//! the [`Hold`] of the directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -26,6 +28,46 @@ pub struct Staged {
     is_published: bool,
 }
 
+/// Keeps other runs away from a directory, by a locked file beside it.
+#[derive(Debug)]
+pub struct Hold {
+    /// Locked until it is closed.
+    _file: File,
+    path: PathBuf,
+}
+
+impl Hold {
+    /// None: another run has it.
+    pub fn take(target: &Path) -> Result<Option<Hold>, WorkspaceError> {
+        let (target, path) = sibling(target, "meterfold-lock")?;
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(failed("creating", parent))?;
+        }
+        loop {
+            let mut options = File::options();
+            let file = options.write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(failed("creating", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(failed("locking", &path)(error)),
+            }
+            let locked = file.metadata().map_err(failed("locking", &path))?;
+            // The run before may have removed the file in between.
+            if fs::metadata(&path).is_ok_and(|found| found.ino() == locked.ino()) {
+                return Ok(Some(Hold { _file: file, path }));
+            }
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Nothing to do about a failure: a file that nobody has locked keeps nobody away.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 impl Staged {
     /// Where the directory for `target` is made. What a dead run left there is removed.
     pub fn beside(target: &Path, purpose: &str) -> Result<Staged, WorkspaceError> {
@@ -44,14 +86,7 @@ impl Staged {
     }
 
     fn name(target: &Path, purpose: &str) -> Result<Staged, WorkspaceError> {
-        let target = std::path::absolute(target).map_err(failed("finding", target))?;
-        // A path such as `out/` or `out/.` names the same directory.
-        let target: PathBuf = target.components().collect();
-        let name = target
-            .file_name()
-            .ok_or(io::ErrorKind::InvalidInput.into())
-            .map_err(failed("naming", &target))?;
-        let path = target.with_file_name(format!(".{}.{purpose}", name.to_string_lossy()));
+        let (target, path) = sibling(target, purpose)?;
         Ok(Staged {
             target,
             path,
@@ -93,6 +128,19 @@ impl Drop for Staged {
             let _ = remove(&self.path);
         }
     }
+}
+
+/// `target` as a whole path, and the path of its hidden sibling for `purpose`.
+fn sibling(target: &Path, purpose: &str) -> Result<(PathBuf, PathBuf), WorkspaceError> {
+    let target = std::path::absolute(target).map_err(failed("finding", target))?;
+    // A path such as `out/` or `out/.` names the same directory.
+    let target: PathBuf = target.components().collect();
+    let name = target
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput.into())
+        .map_err(failed("naming", &target))?;
+    let path = target.with_file_name(format!(".{}.{purpose}", name.to_string_lossy()));
+    Ok((target, path))
 }
 
 fn remove(path: &Path) -> Result<(), WorkspaceError> {

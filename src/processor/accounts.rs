@@ -13,7 +13,7 @@ use crate::wire::{account_line, cells, keys};
 use super::partition::{Partition, corrupt, join_parts};
 
 /// Teams read from a partition at a time.
-const CHUNK_TEAMS: usize = 2_000;
+const CHUNK_TEAMS: usize = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {

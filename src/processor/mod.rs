@@ -6,7 +6,7 @@
 pub mod accounts;
 pub mod counts;
 pub mod partition;
-mod teams;
+pub mod teams;
 mod timer_index;
 
 use std::error::Error;
@@ -76,6 +76,7 @@ pub fn run<So: Source, St: Store, C: Committer>(
         if !progress.batch_folded(&batch) {
             return Err(RunError::Interrupted);
         }
+        source.recycle(batch);
         if is_commit_due(partitions, policy) {
             commit_and_apply(partitions, committer, policy, threads)?;
         }

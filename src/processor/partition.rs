@@ -13,9 +13,7 @@ use crate::billing::fold::{self, Broken, Context};
 use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::billing::timers;
-use crate::ports::{
-    Batch, Original, Piece, Record, Slot, Staged, StagedDerived, Store, StoreError,
-};
+use crate::ports::{Batch, Original, Piece, Record, Staged, StagedDerived, Store, StoreError};
 use crate::store::dedup::{Dedup, FOREVER, Seen};
 use crate::wire::cells::{self, Meta};
 use crate::wire::identity::Identity;
@@ -23,7 +21,7 @@ use crate::wire::trace::{self, DeadRecord, Funds, Origin, Traced};
 use crate::wire::{derived, keys};
 
 use super::counts::Counts;
-use super::teams::{Team, TeamHandle, Teams};
+use super::teams::{self, Team, TeamHandle, Teams};
 use super::timer_index::TimerIndex;
 
 #[derive(Debug, thiserror::Error)]
@@ -96,19 +94,13 @@ impl<S: Store> Partition<S> {
     /// Folds this partition's records of `batch` in their order, then moves the clock to the
     /// batch's end.
     pub fn fold(&mut self, batch: &Batch) -> Result<(), PartitionError> {
-        let own = || {
-            (0_u64..)
-                .zip(&batch.slots)
-                .filter(|(_, slot)| slot.partition == self.number)
-        };
-        let numbered: Vec<(u64, Slot)> = own().map(|(number, slot)| (number, *slot)).collect();
-        let handles = self.load_teams(batch, &numbered)?;
+        let handles = self.load_teams(batch)?;
         let book = Arc::clone(&self.book);
-        for ((number, slot), handle) in numbered.into_iter().zip(handles) {
+        for ((number, slot), handle) in batch.of_partition(self.number).zip(handles) {
             self.advance_to(slot.clock)?;
             let piece = &batch.pieces[slot.piece as usize];
             let record = &piece.records[slot.record as usize];
-            self.fold_record(&book, batch.first_number + number, piece, record, handle)?;
+            self.fold_record(&book, number, piece, record, handle)?;
         }
         self.advance_to(batch.clock)
     }
@@ -215,20 +207,17 @@ impl<S: Store> Partition<S> {
     pub fn apply(&mut self, team_bytes_max: usize) -> Result<(), PartitionError> {
         self.store.apply(&self.staged.changes)?;
         self.staged.clear();
-        self.timers.find_stored_first(&self.store)?;
+        self.timers.find_first(&self.store)?;
         self.teams.evict(team_bytes_max);
         Ok(())
     }
 
     /// The teams that the records need, in memory; one answer a record.
-    fn load_teams(
-        &mut self,
-        batch: &Batch,
-        numbered: &[(u64, Slot)],
-    ) -> Result<Vec<Option<TeamHandle>>, PartitionError> {
-        let mut handles = Vec::with_capacity(numbered.len());
+    fn load_teams(&mut self, batch: &Batch) -> Result<Vec<Option<TeamHandle>>, PartitionError> {
+        let mut handles = Vec::new();
         let mut missing: Vec<(usize, &str)> = Vec::new();
-        for (index, (_, slot)) in numbered.iter().enumerate() {
+        let mut touched = 0;
+        for (index, (_, slot)) in batch.of_partition(self.number).enumerate() {
             let piece = &batch.pieces[slot.piece as usize];
             let decoded = &piece.records[slot.record as usize].decoded;
             let team = match &decoded.event {
@@ -237,8 +226,12 @@ impl<S: Store> Partition<S> {
             };
             let handle = team.and_then(|team| self.teams.find(team));
             handles.push(handle);
+            if let Some(account) = handle.and_then(|handle| self.teams.get(handle).account.as_deref()) {
+                touched += teams::touch(account);
+            }
             missing.extend(team.filter(|_| handle.is_none()).map(|team| (index, team)));
         }
+        std::hint::black_box(touched);
         let cell_keys: Vec<Vec<u8>> = missing
             .iter()
             .map(|(_, team)| keys::team(team, 0))

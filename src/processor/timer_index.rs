@@ -15,8 +15,8 @@ use super::teams::Team;
 
 #[derive(Debug, Default)]
 pub struct TimerIndex {
-    /// First instant in the store; None: the table is empty there.
-    stored_first: Option<Instant>,
+    /// A lower bound of the first instant at which anything is due.
+    first: Option<Instant>,
     /// Changes since the last commit: true is added, false is taken out.
     changed: BTreeMap<(Instant, Box<str>), bool>,
     /// The added ones among them.
@@ -29,14 +29,8 @@ const CHUNK_TIMERS: usize = 4_096;
 impl TimerIndex {
     pub fn load(store: &impl Store) -> Result<TimerIndex, StoreError> {
         let mut index = TimerIndex::default();
-        index.find_stored_first(store)?;
+        index.find_first(store)?;
         Ok(index)
-    }
-
-    /// A lower bound of the first instant at which anything is due.
-    pub fn first(&self) -> Option<Instant> {
-        let added = self.added.first().map(|(due, _)| *due);
-        [added, self.stored_first].into_iter().flatten().min()
     }
 
     /// Puts `team` under the first instant after the clock at which something is due for it.
@@ -58,6 +52,7 @@ impl TimerIndex {
             self.changed.insert(key, false);
         }
         if let Some(to) = to {
+            self.first = Some(self.first.map_or(to, |first| first.min(to)));
             let key = (to, Box::from(team));
             self.added.insert(key.clone());
             self.changed.insert(key, true);
@@ -71,7 +66,7 @@ impl TimerIndex {
         store: &impl Store,
         clock: Instant,
     ) -> Result<Vec<(Instant, Box<str>)>, StoreError> {
-        if self.first().is_none_or(|first| first > clock) {
+        if self.first.is_none_or(|first| first > clock) {
             return Ok(Vec::new());
         }
         let mut due: Vec<(Instant, Box<str>)> = Vec::new();
@@ -125,10 +120,10 @@ impl TimerIndex {
     }
 
     /// After a commit was applied.
-    pub fn find_stored_first(&mut self, store: &impl Store) -> Result<(), StoreError> {
-        self.stored_first = None;
+    pub fn find_first(&mut self, store: &impl Store) -> Result<(), StoreError> {
+        self.first = None;
         store.scan(&[keys::TIMER], &[keys::TIMER + 1], &mut |key, _| {
-            self.stored_first = keys::parse_timer(key).map(|(due, _)| due);
+            self.first = keys::parse_timer(key).map(|(due, _)| due);
             ControlFlow::Break(())
         })
     }

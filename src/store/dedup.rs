@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::billing::time::{Instant, MILLIS_PER_DAY};
@@ -17,6 +16,7 @@ use crate::ports::{Changes, Store, StoreError};
 use crate::wire::keys;
 
 use super::filter::Filter;
+use super::recent_ids::{RecentId, RecentIds};
 
 /// Bucket of ids that are kept for ever.
 pub const FOREVER: i32 = i32::MAX;
@@ -39,19 +39,12 @@ pub struct Seen {
 pub struct Dedup {
     /// Milliseconds that a bucket outlives its day.
     retention_millis: i64,
-    pending: HashTable<Pending>,
+    pending: RecentIds,
     runs: BTreeMap<i32, Vec<Run>>,
     filter: Filter,
     next_run: u64,
     /// By bucket, committed and pending ids alike.
     digests: BTreeMap<i32, u128>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    id: u128,
-    content: u64,
-    bucket: i32,
 }
 
 /// A sorted run: where each of its parts begins.
@@ -73,7 +66,7 @@ impl Dedup {
     ) -> Result<Dedup, StoreError> {
         let mut dedup = Dedup {
             retention_millis,
-            pending: HashTable::new(),
+            pending: RecentIds::default(),
             runs: BTreeMap::new(),
             filter: Filter::default(),
             next_run,
@@ -110,16 +103,15 @@ impl Dedup {
         id: u128,
         clock: Option<Instant>,
     ) -> Result<Option<Seen>, StoreError> {
-        if let Some(pending) = self.pending.find(id as u64, |pending| pending.id == id)
-            && !self.is_forgotten(pending.bucket, clock)
-        {
+        if !self.filter.may_contain(id) {
+            return Ok(None);
+        }
+        let pending = self.pending.find(id);
+        if let Some(pending) = pending.filter(|pending| !self.is_forgotten(pending.bucket, clock)) {
             return Ok(Some(Seen {
                 content: pending.content,
                 bucket: pending.bucket,
             }));
-        }
-        if !self.filter.may_contain(id) {
-            return Ok(None);
         }
         // Resends are mostly of late events: newest bucket and newest run first.
         for (bucket, runs) in self.runs.iter().rev() {
@@ -140,21 +132,15 @@ impl Dedup {
 
     /// Remembers `id`, which is not remembered yet.
     pub fn remember(&mut self, id: u128, content: u64, bucket: i32) {
-        let pending = Pending {
+        let entry = RecentId {
             id,
             content,
             bucket,
         };
-        *self.digests.entry(bucket).or_default() =
-            self.digest(bucket).wrapping_add(element(&pending));
-        // An id of a forgotten bucket may lie here under the same hash: it gives way.
-        match self.pending.find_mut(id as u64, |other| other.id == id) {
-            Some(slot) => *slot = pending,
-            None => {
-                self.pending
-                    .insert_unique(id as u64, pending, |pending| pending.id as u64);
-            }
-        }
+        let digest = self.digests.entry(bucket).or_default();
+        *digest = digest.wrapping_add(element(&entry));
+        self.filter.insert(id);
+        self.pending.insert(entry);
     }
 
     pub fn pending_len(&self) -> usize {
@@ -163,7 +149,7 @@ impl Dedup {
 
     /// Memory of the filter and of the table of uncommitted ids.
     pub fn memory_bytes(&self) -> usize {
-        self.filter.bytes() + self.pending.capacity() * size_of::<Pending>()
+        self.filter.bytes() + self.pending.memory_bytes()
     }
 
     /// Drops forgotten buckets, merges small runs, moves the pending ids into runs. Everything that
@@ -192,14 +178,12 @@ impl Dedup {
             .collect();
         self.merge_runs(store, changes)?;
 
-        let mut pending: Vec<Pending> = self.pending.drain().collect();
-        pending.sort_unstable_by_key(|entry| (entry.bucket, entry.id));
+        let pending = self.pending.drain();
         for of_bucket in pending.chunk_by(|a, b| a.bucket == b.bucket) {
             let ids: Vec<(u128, u64)> = of_bucket
                 .iter()
                 .map(|entry| (entry.id, entry.content))
                 .collect();
-            ids.iter().for_each(|(id, _)| self.filter.insert(*id));
             self.write_run(of_bucket[0].bucket, &ids, changes);
         }
         Ok(())
@@ -215,10 +199,6 @@ impl Dedup {
             .iter()
             .map(|(bucket, sum)| (*bucket, *sum))
             .collect()
-    }
-
-    fn digest(&self, bucket: i32) -> u128 {
-        self.digests.get(&bucket).copied().unwrap_or(0)
     }
 
     /// `clock >= (the first midnight after the bucket's day began) + horizon + skew`.
@@ -291,7 +271,7 @@ impl Dedup {
         &mut self,
         bucket: i32,
         number: u64,
-        mut part: impl Iterator<Item = (u128, u64)> + ExactSizeIterator,
+        mut part: impl ExactSizeIterator<Item = (u128, u64)>,
     ) {
         let runs = self.runs.entry(bucket).or_default();
         if runs.last().is_none_or(|run| run.number != number) {
@@ -382,11 +362,11 @@ fn entry(bytes: &[u8]) -> (u128, u64) {
 }
 
 /// What a remembered id adds to the digest of its bucket.
-fn element(pending: &Pending) -> u128 {
+fn element(entry: &RecentId) -> u128 {
     let mut bytes = [0; 28];
-    bytes[..16].copy_from_slice(&pending.id.to_be_bytes());
-    bytes[16..24].copy_from_slice(&pending.content.to_be_bytes());
-    bytes[24..].copy_from_slice(&pending.bucket.to_be_bytes());
+    bytes[..16].copy_from_slice(&entry.id.to_be_bytes());
+    bytes[16..24].copy_from_slice(&entry.content.to_be_bytes());
+    bytes[24..].copy_from_slice(&entry.bucket.to_be_bytes());
     xxh3_128(&bytes)
 }
 

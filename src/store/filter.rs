@@ -1,6 +1,6 @@
 //! A blocked Bloom filter over id hashes: one cache line a look-up, no false negative.
 //!
-//! It grows by generations of doubling size, so that what it holds need not be known beforehand.
+//! It grows by generations, each larger than all before it, so that what it holds need not be known beforehand.
 //! Ids cannot be taken out; those of ended buckets cost a few more false positives until the
 //! filter is built anew.
 
@@ -9,7 +9,9 @@ type Block = [u64; 8];
 
 /// 16 bits an id and 8 probes: about one false positive in 1,000 when a generation is full.
 const IDS_PER_BLOCK: usize = 32;
-const FIRST_GENERATION_BLOCKS: usize = 1 << 9;
+const FIRST_GENERATION_BLOCKS: usize = 1 << 10;
+/// Each generation is so many times larger, as a power of two.
+const GROWTH_LOG: usize = 2;
 
 #[derive(Debug, Default)]
 pub struct Filter {
@@ -27,7 +29,7 @@ impl Filter {
     /// `id` must be uniformly distributed, as a cryptographic hash is.
     pub fn insert(&mut self, id: u128) {
         if self.generations.last().is_none_or(Generation::is_full) {
-            let blocks = FIRST_GENERATION_BLOCKS << self.generations.len();
+            let blocks = FIRST_GENERATION_BLOCKS << (GROWTH_LOG * self.generations.len());
             self.generations.push(Generation {
                 blocks: vec![[0; 8]; blocks],
                 ids: 0,

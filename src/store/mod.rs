@@ -4,4 +4,5 @@
 pub mod dedup;
 pub mod filter;
 pub mod memory;
+mod recent_ids;
 pub mod rocks;

@@ -62,7 +62,6 @@ pub fn write(
         let mut by_name: Vec<_> = account
             .dispositions
             .counts()
-            .iter()
             .map(|(kind, count)| (kind.name(), count))
             .collect();
         by_name.sort_unstable();

@@ -34,6 +34,10 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of a datum and of a schema; the event's own record is the first level.
 pub const DEPTH_MAX: usize = 64;
 
+/// Most bytes of text that a byte of a datum stands for. One byte selects a symbol of an
+/// enumeration, so longer symbols are not read as text.
+pub const TEXT_GROWTH_MAX: usize = 31;
+
 /// First bytes of Avro's single-object encoding.
 const SINGLE_OBJECT_MARK: [u8; 2] = [0xC3, 0x01];
 

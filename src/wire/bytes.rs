@@ -143,10 +143,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A counted list. Nothing is reserved ahead: each element takes at least one byte.
-    pub fn list<T>(
+    pub fn list<T, L: FromIterator<T>>(
         &mut self,
         mut read: impl FnMut(&mut Reader<'a>) -> Result<T, Corrupt>,
-    ) -> Result<Vec<T>, Corrupt> {
+    ) -> Result<L, Corrupt> {
         let count = self.narrow::<usize>()?;
         if count > self.rest.len() {
             return Err(Corrupt("list longer than its bytes"));
@@ -194,7 +194,7 @@ mod tests {
         assert!(Reader::new(&[0x80]).unsigned().is_err());
         assert!(Reader::new(&[0xff; 20]).unsigned_wide().is_err());
         assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x7f]).text().is_err());
-        assert!(Reader::new(&[9, 1]).list(Reader::byte).is_err());
+        assert!(Reader::new(&[9, 1]).list::<u8, Vec<u8>>(Reader::byte).is_err());
         assert!(Reader::new(&[2, 0xc3, 0x28]).text().is_err());
         assert!(Reader::new(&[0]).finish().is_err());
     }

@@ -29,6 +29,7 @@ use crate::billing::rate_book::{CardNo, MeterNo, ScopeNo};
 use crate::billing::tier::{EnrolledTier, TierEntry, TierHistory};
 use crate::billing::time::{Instant, Month};
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::bytes::{Corrupt, Reader, Writer};
@@ -288,10 +289,10 @@ fn write_account(out: &mut Writer, account: &TeamAccount) {
         out.unsigned(*base);
         out.unsigned(*cum);
     }
-    out.count(dispositions.counts().len());
+    out.count(dispositions.counts().count());
     for (disposition, count) in dispositions.counts() {
-        out.byte(*disposition as u8);
-        out.unsigned(*count);
+        out.byte(disposition as u8);
+        out.unsigned(count);
     }
     out.count(effects.len());
     for effect in effects {
@@ -322,7 +323,7 @@ fn read_account(reader: &mut Reader) -> Result<TeamAccount, Corrupt> {
         hub: reader.option(read_text)?,
         apps: reader.list(|reader| {
             Ok(App {
-                id: read_text(reader)?,
+                id: reader.text()?.into(),
                 migrated_at: read_instant(reader)?,
             })
         })?,
@@ -361,7 +362,7 @@ fn read_account(reader: &mut Reader) -> Result<TeamAccount, Corrupt> {
                 cum: reader.unsigned()?,
             })
         })?),
-        months: Vec::new(),
+        months: SmallVec::new(),
         dispositions: Dispositions::from_counts(
             reader
                 .list(|reader| Ok((read_enum(reader, &Disposition::ALL)?, reader.unsigned()?)))?,
@@ -388,7 +389,7 @@ fn read_lot(reader: &mut Reader) -> Result<Lot, Corrupt> {
 
 fn write_month(out: &mut Writer, month: &TeamMonth) {
     out.signed(i128::from(month.month.index()));
-    for counters in [&month.free_used, &month.over_cap] {
+    for counters in [month.free_used.as_slice(), &month.over_cap] {
         out.count(counters.len());
         for (meter, usage) in counters {
             out.unsigned(u64::from(meter.0));
@@ -411,13 +412,11 @@ fn write_month(out: &mut Writer, month: &TeamMonth) {
 }
 
 fn read_month(reader: &mut Reader) -> Result<TeamMonth, Corrupt> {
-    let counters = |reader: &mut Reader| {
-        reader.list(|reader| Ok((MeterNo(reader.narrow()?), reader.unsigned()?)))
-    };
+    let counter = |reader: &mut Reader| Ok((MeterNo(reader.narrow()?), reader.unsigned()?));
     Ok(TeamMonth {
         month: Month::from_index(read_i32(reader)?),
-        free_used: counters(reader)?,
-        over_cap: counters(reader)?,
+        free_used: reader.list(counter)?,
+        over_cap: reader.list(counter)?,
         capped: reader.list(|reader| Ok(ScopeNo(reader.narrow()?)))?,
         lines: reader.list(read_line)?,
         adjustments: reader.list(|reader| {

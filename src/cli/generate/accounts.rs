@@ -18,6 +18,8 @@ const LAUNCH: Instant = Instant::from_millis(1_765_152_000_000);
 /// 2026-01-01: what is left of credits is void.
 const CREDITS_END: Instant = Instant::from_millis(1_767_225_600_000);
 
+/// Every other team buys when this little is left, the others when they are this much in debt:
+/// they run dry first.
 const LOW_MILLITOKENS: i64 = 10_000;
 /// How long a team stays in bad standing, or away from what it left.
 const ABSENCE_MILLIS: i64 = 10 * MILLIS_PER_DAY;
@@ -96,7 +98,10 @@ impl Accounts {
     /// Takes note of an event of the team other than usage.
     pub fn note(&mut self, team: Team, at: Instant, body: &Body<Name>) {
         let account = &mut self.accounts[team.number as usize];
-        let mut leaves = |what| self.returns.push_back((at.plus_millis(ABSENCE_MILLIS), team, what));
+        let mut leaves = |what| {
+            self.returns
+                .push_back((at.plus_millis(ABSENCE_MILLIS), team, what))
+        };
         match *body {
             Body::OfferingEnrolled(Offering::Prepay) => account.is_paid = true,
             Body::OfferingEnrolled(Offering::Postpay { .. }) => {
@@ -114,7 +119,12 @@ impl Accounts {
             }
             Body::StandingChanged { good: false } => leaves(Return::GoodStanding),
             Body::TokensPurchased { tokens, .. } => account.buy(tokens),
-            Body::CreditsPurchased { pack, packs, account_kind: AccountKind::Forge, .. } => {
+            Body::CreditsPurchased {
+                pack,
+                packs,
+                account_kind: AccountKind::Forge,
+                ..
+            } => {
                 account.buy(pack * packs);
                 account.holds_credits = true;
             }
@@ -130,14 +140,25 @@ impl Accounts {
         self.accounts[team.number as usize].millitokens -= millitokens;
     }
 
-    /// A purchase if the team is low and gets round to it; not all do before they run dry.
-    pub fn purchase_if_low(&mut self, team: Team, at: Instant, random: &mut Random) -> Option<Body<Name>> {
+    /// A purchase, if the team is low and gets round to it.
+    pub fn purchase_if_low(
+        &mut self,
+        team: Team,
+        at: Instant,
+        random: &mut Random,
+    ) -> Option<Body<Name>> {
         let account = &mut self.accounts[team.number as usize];
         if account.holds_credits && at >= CREDITS_END {
             account.holds_credits = false;
             account.millitokens = 0;
         }
-        if account.millitokens >= LOW_MILLITOKENS {
+        let buys_early = team.number.is_multiple_of(2);
+        let low_millitokens = if buys_early {
+            LOW_MILLITOKENS
+        } else {
+            -LOW_MILLITOKENS
+        };
+        if account.millitokens >= low_millitokens {
             return None;
         }
         let buys = match team.kind() {
@@ -185,7 +206,10 @@ impl Accounts {
             Happening::Upgrade => postpay_enrolment(team),
             Happening::MoveApp => {
                 let app_id = team.app(team.apps() + 1);
-                Body::AppMigrated { app_id, hub_id: Some(team.hub()) }
+                Body::AppMigrated {
+                    app_id,
+                    hub_id: Some(team.hub()),
+                }
             }
             Happening::BuyTokens => {
                 let tokens = self.accounts[team.number as usize].next_purchase();
@@ -207,7 +231,9 @@ impl Accounts {
             let team = draw();
             let account = &self.accounts[team.number as usize];
             let suits = match happening {
-                Happening::AdjustTokens | Happening::BuyTokens => account.is_paid && account.purchases > 0,
+                Happening::AdjustTokens | Happening::BuyTokens => {
+                    account.is_paid && account.purchases > 0
+                }
                 Happening::AdjustDesktop => team.uses_desktop(),
                 Happening::LoseStanding | Happening::CancelPostpay => account.has_postpay,
                 Happening::Downgrade => account.is_paid,
@@ -240,7 +266,11 @@ pub fn is_legacy(at: Instant) -> bool {
 }
 
 pub fn postpay_enrolment(team: Team) -> Body<Name> {
-    let payment_method = if team.number % 3 == 0 { "paypal" } else { "credit_card" };
+    let payment_method = if team.number.is_multiple_of(3) {
+        "paypal"
+    } else {
+        "credit_card"
+    };
     Body::OfferingEnrolled(Offering::Postpay {
         country: Name::Fixed(team.country()),
         payment_method: Name::Fixed(payment_method),
@@ -250,7 +280,10 @@ pub fn postpay_enrolment(team: Team) -> Body<Name> {
 }
 
 pub fn trial(at: Instant) -> Body<Name> {
-    Body::TrialStarted { credits: 100, ends_at: at.plus_millis(TRIAL_MILLIS) }
+    Body::TrialStarted {
+        credits: 100,
+        ends_at: at.plus_millis(TRIAL_MILLIS),
+    }
 }
 
 /// Credits before the launch, tokens from then on. `tokens` is a multiple of 100.
@@ -285,9 +318,19 @@ fn tokens_purchase(team: Team, tokens: u64) -> Body<Name> {
 
 fn with_contract_terms(purchase: Body<Name>, at: Instant, random: &mut Random) -> Body<Name> {
     match purchase {
-        Body::TokensPurchased { tokens, amount, currency, .. } if random.one_in(2) => {
+        Body::TokensPurchased {
+            tokens,
+            amount,
+            currency,
+            ..
+        } if random.one_in(2) => {
             let expires_at = Some(at.plus_months(random.pick(&[1, 2, 24])));
-            Body::TokensPurchased { tokens, amount, currency, expires_at }
+            Body::TokensPurchased {
+                tokens,
+                amount,
+                currency,
+                expires_at,
+            }
         }
         standard => standard,
     }
@@ -319,7 +362,11 @@ fn adjust_tokens(random: &mut Random) -> Body<Name> {
 }
 
 fn adjust_desktop(random: &mut Random) -> Body<Name> {
-    adjustment(-random.between(1, 40), "desktop use", Some(Purpose::Subscription))
+    adjustment(
+        -random.between(1, 40),
+        "desktop use",
+        Some(Purpose::Subscription),
+    )
 }
 
 fn adjustment(half_tokens: i64, reason: &'static str, purpose: Option<Purpose>) -> Body<Name> {
@@ -350,31 +397,55 @@ mod tests {
 
     #[test]
     fn teams_come_back_after_their_absence() {
-        let team = (0..).map(|number| Team::of(1, number)).find(|team| team.kind() == Kind::Postpay);
+        let team = (0..)
+            .map(|number| Team::of(1, number))
+            .find(|team| team.kind() == Kind::Postpay);
         let team = team.expect("many are");
         let mut accounts = Accounts::new(1, 1_000);
-        for body in [Body::StandingChanged { good: false }, Body::PostpayCancelled] {
+        for body in [
+            Body::StandingChanged { good: false },
+            Body::PostpayCancelled,
+        ] {
             accounts.note(team, AFTER_LAUNCH, &body);
         }
         let back_at = AFTER_LAUNCH.plus_millis(ABSENCE_MILLIS);
         assert!(accounts.next_return(back_at.minus_millis(1)).is_none());
-        let returns: Vec<Body<Name>> =
-            std::iter::from_fn(|| accounts.next_return(back_at)).map(|(_, body)| body).collect();
-        assert_eq!(returns, [Body::StandingChanged { good: true }, postpay_enrolment(team)]);
+        let returns: Vec<Body<Name>> = std::iter::from_fn(|| accounts.next_return(back_at))
+            .map(|(_, body)| body)
+            .collect();
+        assert_eq!(
+            returns,
+            [
+                Body::StandingChanged { good: true },
+                postpay_enrolment(team)
+            ]
+        );
     }
 
     #[test]
     fn a_low_prepay_team_buys_and_then_has_enough() {
-        let team = (0..).map(|number| Team::of(1, number)).find(|team| team.kind() == Kind::Prepay);
+        let team = (0..)
+            .map(|number| Team::of(1, number))
+            .find(|team| team.kind() == Kind::Prepay);
         let team = team.expect("many are");
         let mut accounts = Accounts::new(1, 1_000);
         let mut random = Random::new(1);
-        accounts.note(team, AFTER_LAUNCH, &Body::OfferingEnrolled(Offering::Prepay));
-        let bought = (0..100).find_map(|_| accounts.purchase_if_low(team, AFTER_LAUNCH, &mut random));
+        accounts.note(
+            team,
+            AFTER_LAUNCH,
+            &Body::OfferingEnrolled(Offering::Prepay),
+        );
+        accounts.spend(team, LOW_MILLITOKENS + 1);
+        let bought =
+            (0..100).find_map(|_| accounts.purchase_if_low(team, AFTER_LAUNCH, &mut random));
         let bought = bought.expect("one try in four");
         assert!(matches!(bought, Body::TokensPurchased { tokens: 100, .. }));
         accounts.note(team, AFTER_LAUNCH, &bought);
-        assert!((0..100).all(|_| accounts.purchase_if_low(team, AFTER_LAUNCH, &mut random).is_none()));
+        assert!((0..100).all(|_| {
+            accounts
+                .purchase_if_low(team, AFTER_LAUNCH, &mut random)
+                .is_none()
+        }));
     }
 
     #[test]
@@ -383,11 +454,13 @@ mod tests {
         let team = Team::of(1, 7);
         accounts.note(team, AFTER_LAUNCH, &postpay_enrolment(team));
         let mut random = Random::new(1);
-        let (found, body) =
-            accounts.happen(Happening::CancelPostpay, AFTER_LAUNCH, 10, &mut random).expect("no correction");
+        let (found, body) = accounts
+            .happen(Happening::CancelPostpay, AFTER_LAUNCH, 10, &mut random)
+            .expect("no correction");
         assert_eq!((found.number, body), (7, Body::PostpayCancelled));
-        let (found, _) =
-            accounts.happen(Happening::CancelPostpay, AFTER_LAUNCH, 7, &mut random).expect("no correction");
+        let (found, _) = accounts
+            .happen(Happening::CancelPostpay, AFTER_LAUNCH, 7, &mut random)
+            .expect("no correction");
         assert!(found.number < 7);
     }
 }

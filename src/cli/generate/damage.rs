@@ -81,9 +81,14 @@ impl Damage {
             Damage::UnknownType => replace(line, "api-call", b"api-called"),
             Damage::NoInstant => replace(line, "\"time\":\"20", b"\"time\":\"in 20"),
             Damage::MissingAppId => replace(line, "\"app_id\"", b"\"application\""),
-            Damage::QuantityAsText => replace(line, "\"quantity\":", b"\"quantity\":\"1\",\"was\":"),
+            Damage::QuantityAsText => {
+                replace(line, "\"quantity\":", b"\"quantity\":\"1\",\"was\":")
+            }
             Damage::UnknownStatus => replace(line, "\"status\":\"", b"\"status\":\"partial_"),
-            Damage::NegativeQuantity | Damage::QuantityTooLarge | Damage::InFuture | Damage::TooOld => {}
+            Damage::NegativeQuantity
+            | Damage::QuantityTooLarge
+            | Damage::InFuture
+            | Damage::TooOld => {}
         }
     }
 }
@@ -91,5 +96,51 @@ impl Damage {
 fn replace(line: &mut Vec<u8>, old: &str, new: &[u8]) {
     if let Some(at) = memchr::memmem::find(line, old.as_bytes()) {
         line.splice(at..at + old.len(), new.iter().copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::cloudevents::decode;
+
+    const LINE: &str = concat!(
+        r#"{"specversion":"1.0","id":"c-1","source":"/gateway/eu-1","type":"meterfold.api-call.v1","#,
+        r#""subject":"team-1","time":"2026-01-10T10:00:00Z","recordedtime":"2026-01-10T10:00:01Z","#,
+        r#""data":{"app_id":"app-1","quantity":12,"status":"success"}}"#
+    );
+
+    #[test]
+    fn every_damage_of_the_text_is_found_by_the_reader() {
+        for (damage, detail) in [
+            (Damage::CutOff, "record"),
+            (Damage::RepeatedMember, "record"),
+            (Damage::OtherSpecVersion, "specversion"),
+            (Damage::MissingId, "id"),
+            (Damage::UnknownType, "type"),
+            (Damage::NoInstant, "time"),
+            (Damage::MissingAppId, "data.app_id"),
+            (Damage::QuantityAsText, "data.quantity"),
+            (Damage::UnknownStatus, "data.status"),
+        ] {
+            let mut line = LINE.as_bytes().to_vec();
+            damage.break_text(&mut line);
+            let text = String::from_utf8(line).expect("this damage is none of UTF-8");
+            let decoded = decode(&text, 0, text.len(), &mut String::new());
+            let fault = decoded.event.expect_err("damaged");
+            assert_eq!(fault.detail, detail, "{damage:?}");
+        }
+        let mut line = LINE.as_bytes().to_vec();
+        Damage::NotUtf8.break_text(&mut line);
+        assert!(String::from_utf8(line).is_err());
+    }
+
+    #[test]
+    fn damage_of_the_facts_leaves_the_text_whole() {
+        for damage in &Damage::ALL[10..] {
+            let mut line = LINE.as_bytes().to_vec();
+            damage.break_text(&mut line);
+            assert_eq!(line, LINE.as_bytes(), "{damage:?}");
+        }
     }
 }

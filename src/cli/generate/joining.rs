@@ -120,7 +120,7 @@ fn steps(team: Team, at: Instant) -> Vec<Body<Name>> {
         steps.push(Body::AppMigrated { app_id, hub_id });
     }
     if has_prepay {
-        steps.push(purchase(team, at, 200));
+        steps.push(purchase(team, at, 100));
     } else if is_legacy(at) {
         steps.push(trial(at));
     }

@@ -115,10 +115,9 @@ mod tests {
             assert!(instants.is_sorted());
             let month = Month::parse("2026-02").expect("a month");
             assert!(
-                instants
-                    .iter()
-                    .all(|at| (month.start().plus_millis(MILLIS_PER_HOUR)..month.end())
-                        .contains(at))
+                instants.iter().all(
+                    |at| (month.start().plus_millis(MILLIS_PER_HOUR)..month.end()).contains(at)
+                )
             );
         }
     }

@@ -45,12 +45,17 @@ pub struct TooFewEvents {
 
 impl Plan {
     pub fn new(request: &Request) -> Result<Plan, TooFewEvents> {
-        let &Request { seed, teams, events, .. } = request;
+        let &Request {
+            seed,
+            teams,
+            events,
+            ..
+        } = request;
         let start = request.first_month.start();
         let end = request.last_month.end();
         let slots = Slots::new(start, teams);
         let on_boarding = Joining::new(seed, slots).count() as u64;
-        let ticks = ticks(start, end).count() as u64;
+        let ticks = ticks(start, end).len() as u64;
         let fixed = on_boarding + ticks;
         let needed = fixed_to_all(fixed, request.duplicates.0 + request.malformed.0);
         if events < needed {
@@ -76,14 +81,17 @@ impl Plan {
         self.traffic + self.duplicates + self.malformed
     }
 
-    pub fn ticks(&self) -> impl Iterator<Item = Instant> + use<> {
+    pub fn ticks(&self) -> Vec<Instant> {
         ticks(self.start, self.end)
     }
 }
 
 /// Midnights, one a week.
-fn ticks(start: Instant, end: Instant) -> impl Iterator<Item = Instant> {
-    (1..).map(move |week| start.plus_millis(week * TICK_EVERY_MILLIS)).take_while(move |&at| at < end)
+fn ticks(start: Instant, end: Instant) -> Vec<Instant> {
+    (1..)
+        .map(|week| start.plus_millis(week * TICK_EVERY_MILLIS))
+        .take_while(|&at| at < end)
+        .collect()
 }
 
 /// Fewest lines of which `fixed` are left when `parts` of 10,000 are taken.
@@ -140,9 +148,20 @@ mod tests {
     #[test]
     fn reads_percentages() {
         for (text, parts) in [
-            ("0", Some(0)), ("0.5", Some(50)), ("2.25", Some(225)), ("100", Some(10_000)), ("007", Some(700)),
-            ("100.01", None), ("1.234", None), ("", None), (".5", None), ("5.", None), ("-1", None),
-            ("+1", None), ("1e1", None), ("5%", None),
+            ("0", Some(0)),
+            ("0.5", Some(50)),
+            ("2.25", Some(225)),
+            ("100", Some(10_000)),
+            ("007", Some(700)),
+            ("100.01", None),
+            ("1.234", None),
+            ("", None),
+            (".5", None),
+            ("5.", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e1", None),
+            ("5%", None),
         ] {
             assert_eq!(Share::parse(text), parts.map(Share), "{text}");
         }
@@ -150,20 +169,40 @@ mod tests {
 
     #[test]
     fn all_lines_are_accounted_for() {
-        let request = Request { duplicates: Share(123), malformed: Share(77), ..request() };
+        let request = Request {
+            duplicates: Share(123),
+            malformed: Share(77),
+            ..request()
+        };
         let plan = Plan::new(&request).expect("enough");
         let on_boarding = Joining::new(1, plan.slots).count() as u64;
-        assert_eq!(plan.paced() + on_boarding + plan.ticks().count() as u64, 10_000);
+        assert_eq!(
+            plan.paced() + on_boarding + plan.ticks().len() as u64,
+            10_000
+        );
         assert_eq!((plan.duplicates, plan.malformed), (123, 77));
     }
 
     #[test]
     fn the_number_needed_is_enough_and_less_is_not() {
         for parts in [0, 1, 333, 5_000] {
-            let too_few = Request { duplicates: Share(parts), events: 1, ..request() };
+            let too_few = Request {
+                duplicates: Share(parts),
+                events: 1,
+                ..request()
+            };
             let TooFewEvents { needed } = Plan::new(&too_few).expect_err("too few");
-            assert!(Plan::new(&Request { events: needed, ..too_few }).is_ok());
-            let less = Plan::new(&Request { events: needed - 1, ..too_few });
+            assert!(
+                Plan::new(&Request {
+                    events: needed,
+                    ..too_few
+                })
+                .is_ok()
+            );
+            let less = Plan::new(&Request {
+                events: needed - 1,
+                ..too_few
+            });
             assert_eq!(less.err(), Some(TooFewEvents { needed }));
         }
     }

@@ -72,7 +72,7 @@ mod tests {
         let mut random = Random::new(7);
         let mut seen = [false; 5];
         for _ in 0..200 {
-            seen[random.between(-2, 2) as usize + 2] = true;
+            seen[(random.between(-2, 2) + 2) as usize] = true;
             assert_eq!(random.below(1), 0);
         }
         assert_eq!(seen, [true; 5]);

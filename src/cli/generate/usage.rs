@@ -136,10 +136,10 @@ fn draw_call(focus: Focus, random: &mut Random) -> Call {
 
 fn query_model(item: u64, usage: &mut Usage<Name>, random: &mut Random) {
     usage.method = Some(Name::Fixed("GET"));
-    if random.one_in(2) {
-        usage.api = Some(Name::Fixed(MODELS));
-    } else {
+    if random.one_in(3) {
         usage.path = Some(Name::Path(random.pick(&MODEL_PATHS), item));
+    } else {
+        usage.api = Some(Name::Fixed(MODELS));
     }
     answer(usage, random);
 }
@@ -239,9 +239,9 @@ fn draw_status(random: &mut Random) -> Status {
     }
 }
 
-/// Most runs take minutes, few take hours.
+/// Most runs take minutes, some take hours.
 fn draw_seconds(random: &mut Random) -> i64 {
-    if random.one_in(20) {
+    if random.one_in(8) {
         random.between(900, 9_000)
     } else {
         random.between(8, 600)

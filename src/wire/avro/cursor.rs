@@ -3,12 +3,8 @@
 //! Every length and count is checked against the bytes that are there before it is used. Skipping
 //! takes time in proportion to the bytes skipped, and recursion ends at [`DEPTH_MAX`].
 
-use super::DEPTH_MAX;
 use super::layout::{Layout, Node, NodeId};
-
-/// Most bytes of an enumeration's symbol that is read as text. One byte of a datum selects it, so
-/// this bounds the text that a datum can stand for.
-const SYMBOL_BYTES_MAX: usize = 64;
+use super::{DEPTH_MAX, TEXT_GROWTH_MAX};
 
 /// The bytes are not a datum of the writer schema.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +65,7 @@ impl<'a> Cursor<'a> {
             }
             Node::Enum(symbols) => {
                 let symbol: &str = symbols.get(self.index()?).ok_or(Corrupt)?;
-                let readable = symbol.len() <= SYMBOL_BYTES_MAX;
+                let readable = symbol.len() <= TEXT_GROWTH_MAX;
                 *value = if readable {
                     Value::Text(symbol)
                 } else {

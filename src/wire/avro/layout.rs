@@ -17,6 +17,9 @@ pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 /// Most types, named or not, of one schema.
 const TYPES_MAX: usize = 16_384;
 
+/// Most bytes of a full name. Each type keeps its own, namespace included, which many may share.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// Most characters of a name shown in an error.
 const NAME_SHOWN_MAX: usize = 80;
 
@@ -35,6 +38,8 @@ pub enum SchemaError {
     UnknownName(String),
     #[error("the schema defines {0:?} twice")]
     DefinedTwice(String),
+    #[error("the schema has a name of more than {NAME_BYTES_MAX} bytes")]
+    NameTooLong,
     #[error("the schema has a type without a usable {0:?}")]
     Lacks(&'static str),
     #[error("the schema has a union directly within a union")]
@@ -162,7 +167,7 @@ impl Builder {
             "bytes" => Node::Bytes,
             "string" => Node::Text,
             _ => {
-                let known = self.named.get(&full_name(name, namespace));
+                let known = self.named.get(&full_name(name, namespace)?);
                 return known
                     .copied()
                     .ok_or_else(|| SchemaError::UnknownName(shown(name)));
@@ -313,17 +318,20 @@ fn names(object: &Map<String, Value>, enclosing: &str) -> Result<(String, String
         .and_then(Value::as_str)
         .ok_or(SchemaError::Lacks("name"))?;
     let own = object.get("namespace").and_then(Value::as_str);
-    let full = full_name(name, own.unwrap_or(enclosing));
+    let full = full_name(name, own.unwrap_or(enclosing))?;
     let namespace = full.rsplit_once('.').map_or("", |(namespace, _)| namespace);
     Ok((full.clone(), namespace.to_owned()))
 }
 
-fn full_name(name: &str, namespace: &str) -> String {
-    match namespace {
+fn full_name(name: &str, namespace: &str) -> Result<String, SchemaError> {
+    if name.len() + namespace.len() > NAME_BYTES_MAX {
+        return Err(SchemaError::NameTooLong);
+    }
+    Ok(match namespace {
         "" => name.to_owned(),
         _ if name.contains('.') => name.to_owned(),
         _ => format!("{namespace}.{name}"),
-    }
+    })
 }
 
 fn shown(name: &str) -> String {

@@ -69,8 +69,9 @@ impl Plan {
         }
     }
 
-    /// Decodes a datum that fills `datum`. Text goes to `side`, which grows by at most the datum's
-    /// length, and 64 bytes for each field that the writer sends as an enumeration.
+    /// Decodes a datum that fills `datum`. Text goes to `side`, which grows by less than the datum's
+    /// length where the writer has no enumerations, else by at most
+    /// [`TEXT_GROWTH_MAX`](super::TEXT_GROWTH_MAX) times it.
     pub fn decode(&self, datum: &[u8], side: &mut String) -> Decoded {
         if datum.len() > RECORD_BYTES_MAX {
             return Decoded::unreadable();
