@@ -107,6 +107,9 @@ pub struct Changes {
     cells: Vec<(Range<usize>, Option<Range<usize>>)>,
 }
 
+/// Memory that cleared [`Changes`] keep.
+const CHANGES_BYTES_KEPT: usize = 1 << 20;
+
 /// Where a commit goes. Whatever a commit holds becomes visible as a whole or not at all.
 pub trait Committer {
     type Error: std::error::Error + Send + Sync + 'static;
@@ -211,9 +214,13 @@ impl Changes {
         self.cells.is_empty()
     }
 
+    /// Keeps the memory of an ordinary commit, not that of a huge one.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(CHANGES_BYTES_KEPT);
         self.cells.clear();
+        self.cells
+            .shrink_to(CHANGES_BYTES_KEPT / size_of::<(Range<usize>, Option<Range<usize>>)>());
     }
 
     fn push(&mut self, bytes: &[u8]) -> Range<usize> {

@@ -221,10 +221,10 @@ impl fmt::Display for Tokens {
         if fraction == 0 {
             return Ok(());
         }
-        let mut digits = 6;
+        let mut digits = 6_usize;
         while fraction % 10 == 0 {
             fraction /= 10;
-            digits -= 1;
+            digits = digits.saturating_sub(1);
         }
         write!(f, ".{fraction:0digits$}")
     }

@@ -86,9 +86,8 @@ impl<'a> Iterator for Segments<'a> {
             if !segment.is_empty() {
                 return Some(segment);
             }
-            if end.is_none() {
-                return None;
-            }
+            // Nothing, and nothing after it.
+            end?;
         }
     }
 }

@@ -146,7 +146,10 @@ impl Dispositions {
         counts.filter(|(_, count)| *count > 0)
     }
 
-    #[expect(clippy::as_conversions, reason = "the number of a variant is its place in ALL")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "the number of a variant is its place in ALL"
+    )]
     fn count_mut(&mut self, disposition: Disposition) -> &mut u64 {
         &mut self.0[disposition as usize]
     }

@@ -65,12 +65,14 @@ pub struct ReplayArgs {
 /// The files that a run's directory holds.
 const OUTPUT_FILES: [&str; 5] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY];
 
-/// Commits are rare: nothing of a file run counts before its end, so only memory asks for one.
+/// Nothing of a file run counts before its end, so only memory asks for a commit.
 const POLICY: CommitPolicy = CommitPolicy {
     dirty_teams_max: usize::MAX,
-    ids_max: 2 << 20,
+    ids_max: 1 << 20,
     output_bytes_max: 64 << 20,
-    team_bytes_max: 384 << 20,
+    decoded_bytes_max: 192 << 20,
+    encoded_bytes_max: 352 << 20,
+    is_private: true,
 };
 
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {

@@ -49,13 +49,16 @@ pub struct Commit {
     pub parts: Vec<CommittedPart>,
 }
 
+/// (number of the record, line)
+pub type NumberedLine = (u64, Vec<u8>);
+
 #[derive(Clone, Debug, Default)]
 pub struct CommittedPart {
     /// (time, team, canonical JSON), in fold order.
     pub derived: Vec<(Instant, String, Vec<u8>)>,
-    /// (number of the record, line), in fold order.
-    pub dead_letters: Vec<(u64, Vec<u8>)>,
-    pub trace: Vec<(u64, Vec<u8>)>,
+    /// In fold order.
+    pub dead_letters: Vec<NumberedLine>,
+    pub trace: Vec<NumberedLine>,
     /// (key, value or deleted), META last: the changelog.
     pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
@@ -161,8 +164,8 @@ impl MemoryLog {
         let mut derived: Vec<_> = parts().flat_map(|part| &part.derived).collect();
         // Stable: within a team the fold order stays.
         derived.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let in_fold_order = |select: fn(&CommittedPart) -> &Vec<(u64, Vec<u8>)>| {
-            let mut lines: Vec<&(u64, Vec<u8>)> = parts().flat_map(select).collect();
+        let in_fold_order = |select: fn(&CommittedPart) -> &Vec<NumberedLine>| {
+            let mut lines: Vec<&NumberedLine> = parts().flat_map(select).collect();
             lines.sort_by_key(|(number, _)| *number);
             lines.iter().flat_map(|(_, line)| line.clone()).collect()
         };
@@ -253,7 +256,7 @@ impl CommittedPart {
     }
 }
 
-fn numbered_lines(lines: &crate::ports::Lines) -> Vec<(u64, Vec<u8>)> {
+fn numbered_lines(lines: &crate::ports::Lines) -> Vec<NumberedLine> {
     let mut start = 0;
     let line = |(number, end): &(u64, usize)| {
         let line = lines.bytes[start..*end].to_vec();

@@ -3,6 +3,7 @@
 //! Records are folded into the working set and what they cause is staged; nothing is written to
 //! the store before the commit succeeded ([`Partition::apply`]).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::billing::account::TeamAccount;
@@ -13,13 +14,16 @@ use crate::billing::fold::{self, Broken, Context};
 use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::billing::timers;
-use crate::ports::{Batch, Original, Piece, Record, Staged, StagedDerived, Store, StoreError};
+use crate::ports::{
+    Batch, Changes, Original, Piece, Record, Staged, StagedDerived, Store, StoreError,
+};
 use crate::store::dedup::{Dedup, FOREVER, Seen};
 use crate::wire::cells::{self, Meta};
 use crate::wire::identity::Identity;
 use crate::wire::trace::{self, DeadRecord, Funds, Origin, Traced};
 use crate::wire::{derived, keys};
 
+use super::cold_teams::ColdTeam;
 use super::counts::Counts;
 use super::teams::{self, Team, TeamHandle, Teams};
 use super::timer_index::TimerIndex;
@@ -46,6 +50,9 @@ pub struct Partition<S> {
     is_traced: bool,
     staged: Staged,
     counts: Counts,
+    /// Records of the batch at hand that are folded.
+    next_record: usize,
+    is_paused: bool,
     /// Derived events of the record or timer at hand.
     derived: Vec<DerivedEvent>,
 }
@@ -57,6 +64,9 @@ struct Calendar {
     earliest_open_month: Month,
     closes_at: Instant,
 }
+
+/// Timers that run before teams and outputs may be put away.
+const TIMERS_PER_STRETCH: usize = 2_048;
 
 /// Before any clock nothing is closed, and what is compared with the clock is later.
 const BEFORE_ANY_CLOCK: Instant = Instant::EPOCH;
@@ -84,6 +94,8 @@ impl<S: Store> Partition<S> {
             is_traced,
             staged: Staged::default(),
             counts: Counts::default(),
+            next_record: 0,
+            is_paused: false,
             derived: Vec::new(),
             store,
             book,
@@ -92,40 +104,70 @@ impl<S: Store> Partition<S> {
     }
 
     /// Folds this partition's records of `batch` in their order, then moves the clock to the
-    /// batch's end.
+    /// batch's end. Where very many timers are due it pauses ([`Partition::is_paused`]): called
+    /// again with the same batch, it goes on where it stopped.
     pub fn fold(&mut self, batch: &Batch) -> Result<(), PartitionError> {
         let handles = self.load_teams(batch)?;
         let book = Arc::clone(&self.book);
-        for ((number, slot), handle) in batch.of_partition(self.number).zip(handles) {
-            self.advance_to(slot.clock)?;
+        let mut timers_left = TIMERS_PER_STRETCH;
+        let records = batch.of_partition(self.number).skip(self.next_record);
+        for ((number, slot), handle) in records.zip(handles) {
+            self.is_paused = !self.run_timers_to(slot.clock, &mut timers_left)?;
+            if self.is_paused {
+                return Ok(());
+            }
             let piece = &batch.pieces[slot.piece as usize];
             let record = &piece.records[slot.record as usize];
             self.fold_record(&book, number, piece, record, handle)?;
+            self.next_record += 1;
         }
-        self.advance_to(batch.clock)
+        self.is_paused = !self.run_timers_to(batch.clock, &mut timers_left)?;
+        if !self.is_paused {
+            self.next_record = 0;
+        }
+        Ok(())
     }
 
-    /// Moves the clock forward and runs the timers that become due.
+    /// Moves the clock forward and runs the timers that become due; may pause as `fold` does.
     pub fn advance_to(&mut self, clock: Option<Instant>) -> Result<(), PartitionError> {
+        self.is_paused = !self.run_timers_to(clock, &mut { TIMERS_PER_STRETCH })?;
+        Ok(())
+    }
+
+    /// More is to be done before the next batch; what is staged and held may be put away first.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Runs at most `timers_left` of the timers due at `clock`. True: all have run and the clock
+    /// stands there.
+    fn run_timers_to(
+        &mut self,
+        clock: Option<Instant>,
+        timers_left: &mut usize,
+    ) -> Result<bool, PartitionError> {
         let Some(clock) = clock.filter(|clock| self.calendar.clock.is_none_or(|now| *clock > now))
         else {
-            return Ok(());
+            return Ok(true);
         };
         let book = Arc::clone(&self.book);
         loop {
-            let mut due: std::collections::BTreeSet<_> =
-                self.timers.due(&self.store, clock)?.into_iter().collect();
+            let mut due: BTreeSet<_> = self.timers.due(&self.store, clock)?.into_iter().collect();
             let Some((last, _)) = due.last().cloned() else {
                 break;
             };
             // A team whose next timer falls into the same stretch of time takes its place in it.
             while let Some((instant, team)) = due.pop_first() {
+                if *timers_left == 0 {
+                    return Ok(false);
+                }
+                *timers_left -= 1;
                 let next = self.run_timer(&book, instant, &team)?;
                 due.extend(next.filter(|next| *next <= last).map(|next| (next, team)));
             }
         }
         self.calendar.advance(&book, clock);
-        Ok(())
+        Ok(true)
     }
 
     pub fn dirty_teams(&self) -> usize {
@@ -140,8 +182,9 @@ impl<S: Store> Partition<S> {
         self.staged.output_bytes()
     }
 
-    pub fn team_bytes(&self) -> usize {
-        self.teams.bytes()
+    /// Memory of the teams that are kept encoded.
+    pub fn encoded_bytes(&self) -> usize {
+        self.teams.encoded_bytes()
     }
 
     pub fn counts(&self) -> &Counts {
@@ -184,15 +227,31 @@ impl<S: Store> Partition<S> {
             ..
         } = self;
         let clock = calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
-        teams.clean(|team| stage_team(team, meta, book, clock, &mut staged.changes));
-        timers.stage(&mut staged.changes);
-        dedup.stage(store, calendar.clock, &mut staged.changes)?;
+        let changes = &mut staged.changes;
+        teams.clean(
+            &mut StagedTeams {
+                state_digest: &mut meta.state_digest,
+                changes,
+            },
+            |staged, team| staged.team(team, book, clock),
+            StagedTeams::cold_team,
+        );
+        timers.stage(changes);
+        dedup.stage(store, calendar.clock, changes)?;
         meta.sequence += 1;
         meta.clock = calendar.clock;
         meta.next_run = dedup.next_run();
         meta.id_digests = dedup.digests();
-        staged.changes.put(&[keys::META], &meta.encode());
+        changes.put(&[keys::META], &meta.encode());
         Ok(())
+    }
+
+    /// Stages the ids alone, to get them out of memory. Only where the store is private until the
+    /// run ends: META does not tell of them.
+    pub fn stage_ids(&mut self) -> Result<(), PartitionError> {
+        Ok(self
+            .dedup
+            .stage(&self.store, self.calendar.clock, &mut self.staged.changes)?)
     }
 
     pub fn take_staged(&mut self) -> Staged {
@@ -203,13 +262,27 @@ impl<S: Store> Partition<S> {
         self.staged = staged;
     }
 
-    /// After the commit: writes the staged cells and lets go of teams beyond `team_bytes_max`.
-    pub fn apply(&mut self, team_bytes_max: usize) -> Result<(), PartitionError> {
+    /// After the commit: writes the staged cells.
+    pub fn apply(&mut self) -> Result<(), PartitionError> {
         self.store.apply(&self.staged.changes)?;
         self.staged.clear();
-        self.timers.find_first(&self.store)?;
-        self.teams.evict(team_bytes_max);
         Ok(())
+    }
+
+    /// After a full commit was applied: lets go of encoded teams beyond `encoded_bytes_max`.
+    pub fn settle(&mut self, encoded_bytes_max: usize) -> Result<(), PartitionError> {
+        self.timers.find_first(&self.store)?;
+        self.teams.evict(encoded_bytes_max);
+        Ok(())
+    }
+
+    /// Between batches: keeps the decoded teams within `decoded_bytes_max`.
+    pub fn make_room(&mut self, decoded_bytes_max: usize) {
+        self.teams
+            .make_room(decoded_bytes_max, |team| match &team.account {
+                Some(account) => cells::encode_team(team.due, team.settled_months, account, |_| {}),
+                None => Vec::new(),
+            });
     }
 
     /// The teams that the records need, in memory; one answer a record.
@@ -217,7 +290,8 @@ impl<S: Store> Partition<S> {
         let mut handles = Vec::new();
         let mut missing: Vec<(usize, &str)> = Vec::new();
         let mut touched = 0;
-        for (index, (_, slot)) in batch.of_partition(self.number).enumerate() {
+        let records = batch.of_partition(self.number).skip(self.next_record);
+        for (index, (_, slot)) in records.enumerate() {
             let piece = &batch.pieces[slot.piece as usize];
             let decoded = &piece.records[slot.record as usize].decoded;
             let team = match &decoded.event {
@@ -226,10 +300,21 @@ impl<S: Store> Partition<S> {
             };
             let handle = team.and_then(|team| self.teams.find(team));
             handles.push(handle);
-            if let Some(account) = handle.and_then(|handle| self.teams.get(handle).account.as_deref()) {
-                touched += teams::touch(account);
+            match (handle, team) {
+                (Some(handle), _) => {
+                    touched += self
+                        .teams
+                        .get(handle)
+                        .account
+                        .as_deref()
+                        .map_or(0, teams::touch);
+                }
+                (None, Some(team)) => match self.thaw(team)? {
+                    Some(handle) => handles[index] = Some(handle),
+                    None => missing.push((index, team)),
+                },
+                (None, None) => {}
             }
-            missing.extend(team.filter(|_| handle.is_none()).map(|team| (index, team)));
         }
         std::hint::black_box(touched);
         let cell_keys: Vec<Vec<u8>> = missing
@@ -241,7 +326,7 @@ impl<S: Store> Partition<S> {
             // An earlier record of the batch may have brought it in.
             let handle = match self.teams.find(team) {
                 Some(handle) => handle,
-                None => self.insert_team(team, cell)?,
+                None => self.insert_stored(team, cell)?,
             };
             handles[index] = Some(handle);
         }
@@ -249,36 +334,47 @@ impl<S: Store> Partition<S> {
     }
 
     fn load_team(&mut self, name: &str) -> Result<TeamHandle, PartitionError> {
-        match self.teams.find(name) {
+        if let Some(handle) = self.teams.find(name) {
+            return Ok(handle);
+        }
+        match self.thaw(name)? {
             Some(handle) => Ok(handle),
             None => {
                 let cell = self.store.get(&keys::team(name, 0))?;
-                self.insert_team(name, cell)
+                self.insert_stored(name, cell)
             }
         }
     }
 
-    fn insert_team(
+    /// Decodes a team that is kept encoded.
+    fn thaw(&mut self, name: &str) -> Result<Option<TeamHandle>, PartitionError> {
+        let Some(cold) = self.teams.thaw(name) else {
+            return Ok(None);
+        };
+        let mut team = decode_team(name, cold.value(), |_| {})?;
+        team.stored_digest = cold.stored_digest();
+        team.stored_parts = cold.stored_parts;
+        team.is_dirty = cold.is_dirty;
+        Ok(Some(self.teams.insert(team)))
+    }
+
+    /// Takes in a team as the store has it; None: the store does not have it.
+    fn insert_stored(
         &mut self,
         name: &str,
         first_part: Option<Vec<u8>>,
     ) -> Result<TeamHandle, PartitionError> {
-        let mut team = Team::unknown(name);
-        let mut cell_bytes = 0;
-        if let Some(first_part) = first_part {
-            let (value, parts) = join_parts(&self.store, name, &first_part)?;
-            let digest = &mut team.stored_digest;
-            let cell = cells::decode_team(&value, |piece| {
-                *digest = digest.wrapping_add(cells::digest_element(name, piece))
-            })
-            .map_err(|fault| corrupt(&keys::team(name, 0), fault))?;
-            cell_bytes = value.len();
-            team.due = cell.due;
-            team.settled_months = cell.settled_months;
-            team.stored_parts = parts;
-            team.account = Some(Box::new(cell.account));
-        }
-        Ok(self.teams.insert(team, cell_bytes))
+        let Some(first_part) = first_part else {
+            return Ok(self.teams.insert(Team::unknown(name)));
+        };
+        let (value, parts) = join_parts(&self.store, name, &first_part)?;
+        let mut digest = 0_u128;
+        let mut team = decode_team(name, &value, |piece| {
+            digest = digest.wrapping_add(cells::digest_element(name, piece))
+        })?;
+        team.stored_digest = digest;
+        team.stored_parts = parts;
+        Ok(self.teams.insert(team))
     }
 
     /// Steps 1 and 3 to 6 of `fold.md` 4; the clock stands where the record meets it.
@@ -507,47 +603,100 @@ fn funds(account: &TeamAccount) -> Funds {
     }
 }
 
-/// Writes a team's cell and the cells of months that settled. Returns the size of its cell.
-fn stage_team(
-    team: &mut Team,
-    meta: &mut Meta,
-    book: &RateBook,
-    clock: Instant,
-    changes: &mut crate::ports::Changes,
-) -> usize {
-    let Some(account) = &mut team.account else {
-        return 0;
-    };
-    let mut digest = 0_u128;
-    for month in account.take_settled_months(book, clock) {
-        let value = cells::encode_month(&month, |piece| {
-            digest = digest.wrapping_add(cells::digest_element(&team.name, piece))
-        });
-        for (part, bytes) in (0..).zip(cells::parts(&value)) {
-            changes.put(&keys::month(&team.name, month.month, part), &bytes);
+fn decode_team(
+    name: &str,
+    value: &[u8],
+    digest_part: impl FnMut(&[u8]),
+) -> Result<Team, StoreError> {
+    let cell = cells::decode_team(value, digest_part)
+        .map_err(|fault| corrupt(&keys::team(name, 0), fault))?;
+    let mut team = Team::unknown(name);
+    team.due = cell.due;
+    team.settled_months = cell.settled_months;
+    team.account = Some(Box::new(cell.account));
+    Ok(team)
+}
+
+/// Where the teams of a commit are written to.
+struct StagedTeams<'a> {
+    state_digest: &'a mut u128,
+    changes: &'a mut Changes,
+}
+
+impl StagedTeams<'_> {
+    /// Writes a team's cell and the cells of months that settled.
+    fn team(&mut self, team: &mut Team, book: &RateBook, clock: Instant) {
+        let Some(account) = &mut team.account else {
+            return;
+        };
+        for month in account.take_settled_months(book, clock) {
+            let value = cells::encode_month(&month, |piece| {
+                *self.state_digest = self
+                    .state_digest
+                    .wrapping_add(cells::digest_element(&team.name, piece));
+            });
+            for (part, bytes) in (0..).zip(cells::parts(&value)) {
+                self.changes
+                    .put(&keys::month(&team.name, month.month, part), &bytes);
+            }
+            team.settled_months += 1;
         }
-        team.settled_months += 1;
+        let mut digest = 0_u128;
+        let value = cells::encode_team(team.due, team.settled_months, account, |piece| {
+            digest = digest.wrapping_add(cells::digest_element(&team.name, piece));
+        });
+        self.value(
+            &team.name,
+            &value,
+            digest,
+            &mut team.stored_digest,
+            &mut team.stored_parts,
+        );
     }
-    meta.state_digest = meta
-        .state_digest
-        .wrapping_add(digest)
-        .wrapping_sub(team.stored_digest);
-    team.stored_digest = 0;
-    let stored_digest = &mut team.stored_digest;
-    let value = cells::encode_team(team.due, team.settled_months, account, |piece| {
-        *stored_digest = stored_digest.wrapping_add(cells::digest_element(&team.name, piece));
-    });
-    meta.state_digest = meta.state_digest.wrapping_add(team.stored_digest);
-    let mut count = 0;
-    for bytes in cells::parts(&value) {
-        changes.put(&keys::team(&team.name, count), &bytes);
-        count += 1;
+
+    /// The same for a team that is encoded already; its months settle when it is next used.
+    fn cold_team(&mut self, team: &mut ColdTeam) {
+        let name = String::from_utf8_lossy(team.name()).into_owned();
+        let mut digest = 0_u128;
+        let parts = cells::visit_digest_parts(team.value(), |piece| {
+            digest = digest.wrapping_add(cells::digest_element(&name, piece));
+        });
+        assert!(parts.is_ok(), "team {name} was encoded by this process");
+        let (mut stored_digest, mut stored_parts) = (team.stored_digest(), team.stored_parts);
+        self.value(
+            &name,
+            team.value(),
+            digest,
+            &mut stored_digest,
+            &mut stored_parts,
+        );
+        team.set_stored_digest(stored_digest);
+        team.stored_parts = stored_parts;
     }
-    for part in count..team.stored_parts {
-        changes.delete(&keys::team(&team.name, part));
+
+    fn value(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        digest: u128,
+        stored_digest: &mut u128,
+        stored_parts: &mut u16,
+    ) {
+        *self.state_digest = self
+            .state_digest
+            .wrapping_sub(*stored_digest)
+            .wrapping_add(digest);
+        *stored_digest = digest;
+        let mut count = 0;
+        for bytes in cells::parts(value) {
+            self.changes.put(&keys::team(name, count), &bytes);
+            count += 1;
+        }
+        for part in count..*stored_parts {
+            self.changes.delete(&keys::team(name, part));
+        }
+        *stored_parts = count;
     }
-    team.stored_parts = count;
-    value.len()
 }
 
 /// A team's value from its parts, and how many there are.

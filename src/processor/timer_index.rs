@@ -17,6 +17,8 @@ use super::teams::Team;
 pub struct TimerIndex {
     /// A lower bound of the first instant at which anything is due.
     first: Option<Instant>,
+    /// Key from which on the store is read: all before it were taken out since the last commit.
+    stored_from: Vec<u8>,
     /// Changes since the last commit: true is added, false is taken out.
     changed: BTreeMap<(Instant, Box<str>), bool>,
     /// The added ones among them.
@@ -62,7 +64,7 @@ impl TimerIndex {
     /// The first timers due at or before `clock`, in order of (due, team); a bounded number. Empty:
     /// there are none.
     pub fn due(
-        &self,
+        &mut self,
         store: &impl Store,
         clock: Instant,
     ) -> Result<Vec<(Instant, Box<str>)>, StoreError> {
@@ -70,9 +72,10 @@ impl TimerIndex {
             return Ok(Vec::new());
         }
         let mut due: Vec<(Instant, Box<str>)> = Vec::new();
+        let mut next_stored = None;
         let mut unreadable = None;
-        let end = [keys::TIMER + 1];
-        store.scan(&[keys::TIMER], &end, &mut |key, _| {
+        let from = self.stored_from.clone();
+        store.scan(&from, &[keys::TIMER + 1], &mut |key, _| {
             let Some((instant, team)) = keys::parse_timer(key) else {
                 unreadable = Some(StoreError::Corrupt {
                     key: format!("{key:02x?}"),
@@ -80,30 +83,30 @@ impl TimerIndex {
                 });
                 return ControlFlow::Break(());
             };
+            let entry = (instant, team.into_boxed_str());
+            if self.changed.get(&entry) == Some(&false) {
+                return ControlFlow::Continue(());
+            }
+            if next_stored.is_none() {
+                next_stored = Some(instant);
+                self.stored_from = key.to_vec();
+            }
             if instant > clock || due.len() == CHUNK_TIMERS {
                 return ControlFlow::Break(());
             }
-            let entry = (instant, team.into_boxed_str());
-            if self.changed.get(&entry) != Some(&false) {
-                due.push(entry);
-            }
+            due.push(entry);
             ControlFlow::Continue(())
         })?;
         if let Some(error) = unreadable {
             return Err(error);
         }
-        // A full chunk says nothing of what lies behind its last timer.
-        let horizon = if due.len() == CHUNK_TIMERS {
-            due.last().cloned()
-        } else {
-            None
-        };
-        let added = self.added.iter().take_while(|entry| {
-            entry.0 <= clock && horizon.as_ref().is_none_or(|last| *entry <= last)
-        });
+        let added = self.added.iter().take_while(|entry| entry.0 <= clock);
         due.extend(added.take(CHUNK_TIMERS).cloned());
         due.sort_unstable();
         due.dedup();
+        due.truncate(CHUNK_TIMERS);
+        let first_added = self.added.first().map(|(due, _)| *due);
+        self.first = [first_added, next_stored].into_iter().flatten().min();
         Ok(due)
     }
 
@@ -122,6 +125,7 @@ impl TimerIndex {
     /// After a commit was applied.
     pub fn find_first(&mut self, store: &impl Store) -> Result<(), StoreError> {
         self.first = None;
+        self.stored_from = vec![keys::TIMER];
         store.scan(&[keys::TIMER], &[keys::TIMER + 1], &mut |key, _| {
             self.first = keys::parse_timer(key).map(|(due, _)| due);
             ControlFlow::Break(())

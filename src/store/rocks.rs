@@ -17,9 +17,9 @@ use rocksdb::{
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
 
 /// Memory of the block cache, of a whole database.
-const BLOCK_CACHE_BYTES: usize = 64 << 20;
-const MEMTABLE_BYTES: usize = 64 << 20;
-const MEMTABLES_MAX: i32 = 3;
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+const MEMTABLE_BYTES: usize = 32 << 20;
+const MEMTABLES_MAX: i32 = 2;
 
 /// An open database directory.
 #[derive(Clone)]

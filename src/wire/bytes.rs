@@ -194,7 +194,11 @@ mod tests {
         assert!(Reader::new(&[0x80]).unsigned().is_err());
         assert!(Reader::new(&[0xff; 20]).unsigned_wide().is_err());
         assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x7f]).text().is_err());
-        assert!(Reader::new(&[9, 1]).list::<u8, Vec<u8>>(Reader::byte).is_err());
+        assert!(
+            Reader::new(&[9, 1])
+                .list::<u8, Vec<u8>>(Reader::byte)
+                .is_err()
+        );
         assert!(Reader::new(&[2, 0xc3, 0x28]).text().is_err());
         assert!(Reader::new(&[0]).finish().is_err());
     }

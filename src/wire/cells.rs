@@ -149,6 +149,18 @@ pub fn decode_team(bytes: &[u8], mut digest_part: impl FnMut(&[u8])) -> Result<T
     })
 }
 
+/// Shows the pieces of an encoded team that count for the state digest.
+pub fn visit_digest_parts(bytes: &[u8], mut digest_part: impl FnMut(&[u8])) -> Result<(), Corrupt> {
+    let mut reader = versioned(bytes)?;
+    reader.option(read_instant)?;
+    reader.unsigned()?;
+    digest_part(reader.block()?);
+    for _ in 0..reader.unsigned()? {
+        digest_part(reader.block()?);
+    }
+    reader.finish()
+}
+
 /// Reads a value that takes up the whole block.
 fn whole<T>(
     block: &[u8],
