@@ -67,7 +67,7 @@ macro_rules! tables {
 
 tables! {
     free_tier prepay postpay migration legacy system
-    channels lots corrections standing_and_downgrade late_and_adjustments book_variants quotes
+    channels lots corrections standing_and_downgrade late_and_adjustments book_variants quotes gaps
 }
 
 #[test]

@@ -125,15 +125,14 @@ fn each_version_reads_every_other_of_its_type() {
     for folder in ["input", "derived"] {
         let schemas = schemas_of(folder);
         for ((kebab, version), schema) in &schemas {
-            for ((_, other), later) in schemas.range((kebab.clone(), *version)..) {
-                if !later.contains(&unversioned(kebab)) {
-                    break;
-                }
-                let later = parse(&later.replace(
+            let from_here_on = schemas.range((kebab.clone(), *version)..);
+            for ((_, other), later) in from_here_on.take_while(|((name, _), _)| name == kebab) {
+                // The version is part of the record's name, which readers compare.
+                let later = later.replace(
                     &format!("\"{}V{other}\"", unversioned(kebab)),
                     &format!("\"{}V{version}\"", unversioned(kebab)),
-                ));
-                SchemaCompatibility::mutual_read(&parse(schema), &later)
+                );
+                SchemaCompatibility::mutual_read(&parse(schema), &parse(&later))
                     .unwrap_or_else(|error| panic!("{kebab} v{version} and v{other}: {error}"));
             }
         }

@@ -41,7 +41,7 @@ pub const ITEMS_MAX: usize = 65_535;
 pub const ID_CHARS_MAX: usize = 128;
 /// Most usage of a unit, a cap, a pack, a purchase: the largest quantity that an event may have.
 pub const AMOUNT_MAX: u64 = 1_000_000_000_000_000;
-pub const TOKENS_PER_UNIT_MAX: u64 = 1_000_000_000;
+pub const TOKENS_PER_UNIT_MAX: u64 = 1_000_000;
 pub const VALIDITY_MONTHS_MAX: u64 = 1_200;
 pub const CLOSE_GRACE_HOURS_MAX: u64 = 100_000;
 pub const DEDUP_HORIZON_DAYS_MAX: u64 = 3_660;

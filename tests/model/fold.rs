@@ -6,6 +6,7 @@
 //! which clock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::accounts::fold_account_event;
 use super::amount::MAGNITUDE_MAX;
@@ -23,7 +24,7 @@ use super::{Outputs, RunError};
 const CLOCK_JUMP_MAX: i64 = 400 * DAY;
 
 pub struct World {
-    pub book: Book,
+    pub book: Arc<Book>,
     /// The maximum of all recorded times and ticks; None before the first.
     pub clock: Option<i64>,
     pub teams: BTreeMap<String, Team>,
@@ -75,8 +76,13 @@ impl Scene<'_> {
 
 impl World {
     pub fn new(book_json: &[u8], allow_clock_jump: bool) -> Result<World, RunError> {
-        Ok(World {
-            book: Book::parse(book_json).map_err(RunError::Book)?,
+        let book = Book::parse(book_json).map_err(RunError::Book)?;
+        Ok(World::of_book(Arc::new(book), allow_clock_jump))
+    }
+
+    pub fn of_book(book: Arc<Book>, allow_clock_jump: bool) -> World {
+        World {
+            book,
             clock: None,
             teams: BTreeMap::new(),
             derived: Vec::new(),
@@ -86,7 +92,7 @@ impl World {
             seen: BTreeMap::new(),
             dead_letters: Vec::new(),
             trace: Vec::new(),
-        })
+        }
     }
 
     /// Folds one record that stands in a line of an input.

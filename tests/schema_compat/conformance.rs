@@ -307,6 +307,31 @@ fn hostile_datums_end_quickly_and_allocate_nothing() {
 }
 
 #[test]
+fn enumerations_cannot_blow_up_the_text() {
+    for (len, event_is_ok) in [
+        (avro::TEXT_GROWTH_MAX, true),
+        (avro::TEXT_GROWTH_MAX + 1, false),
+    ] {
+        let symbol = "x".repeat(len);
+        let fields = ["id", "source", "subject"].map(|name| {
+            format!(r#"{{"name":"{name}","type":{{"type":"enum","name":"E_{name}","symbols":["{symbol}"]}}}}"#)
+        });
+        let time = r#"{"name":"time","type":{"type":"long","logicalType":"timestamp-millis"}}"#;
+        let schema = format!(
+            r#"{{"type":"record","name":"meterfold.DowngradeRequestedV1","fields":[{},{time}]}}"#,
+            fields.join(",")
+        );
+        let datum = [0; 4];
+        let mut side = String::new();
+        let decoded = Plan::of_schema(&schema)
+            .expect("a plan")
+            .decode(&datum, &mut side);
+        assert_eq!(decoded.event.is_ok(), event_is_ok, "{len}");
+        assert!(side.len() <= avro::TEXT_GROWTH_MAX * datum.len());
+    }
+}
+
+#[test]
 fn deep_datums_are_read_to_the_limit() {
     let deep = r#"{"type":"record","name":"R","fields":[{"name":"again","type":["null","R"]}]}"#;
     for (levels, detail) in [(62, "id"), (63, "record")] {
@@ -354,7 +379,12 @@ fn schemas_beyond_the_limits_are_refused() {
     );
     let wide = format!("[{}]", vec!["\"long\""; 20_000].join(","));
     let long_text = format!("\"{}\"", "x".repeat(avro::SCHEMA_BYTES_MAX));
+    let namespace = format!(
+        r#"{{"type":"fixed","name":"F","namespace":"{}","size":1}}"#,
+        "n".repeat(2_000)
+    );
     let broken = [
+        &namespace,
         "",
         "{}",
         "7",

@@ -1,0 +1,51 @@
+# meterfold: what people type. The work is done by cargo and by the scripts in .ci/.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-long lint bench clean
+# cargo takes all processors by itself.
+.NOTPARALLEL:
+
+# Where rustup puts cargo, for shells that were not told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+meterfold := $(CARGO_TARGET_DIR)/release/meterfold
+demo_dir := $(CARGO_TARGET_DIR)/demo
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## check for the tools that are needed; install what is missing (as root) or say how
+	@.ci/setup cargo-deny
+
+build: ## compile the program
+	@.ci/setup
+	cargo build --release --locked
+
+demo: ## two months of 40 teams, from events to an invoice
+	@.ci/setup
+	@cargo build --release --locked
+	@.ci/demo $(meterfold) $(demo_dir)
+
+test: ## everything that a change must pass: lint, then all tests
+	@.ci/timed setup .ci/setup cargo-deny
+	@.ci/timed lint .ci/lint
+	@.ci/timed build cargo test --release --locked --no-run
+	@.ci/timed tests cargo test --release --locked --no-fail-fast
+
+test-long: export PROPTEST_CASES := 100000
+test-long: test ## the same, the properties over ten times as many worlds
+
+lint: ## form, findings of clippy, dependencies
+	@.ci/setup cargo-deny
+	@.ci/lint
+
+bench: ## measure; the figures go into the README
+	@.ci/setup
+	@.ci/bench-peers $(CARGO_TARGET_DIR)/bench-peers
+	DUCKDB_PYTHON=$(abspath $(CARGO_TARGET_DIR))/bench-peers/bin/python cargo bench --locked --bench fold --bench decode --bench replay
+
+clean: ## remove what was built
+	cargo clean
