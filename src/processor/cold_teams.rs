@@ -87,14 +87,12 @@ impl ColdTeams {
     }
 
     /// Hands out every team that changed since the last commit; they are clean afterwards.
-    pub fn clean(&mut self, write: impl FnMut(&mut ColdTeam)) {
+    pub fn clean(&mut self, mut write: impl FnMut(&mut ColdTeam)) {
         let dirty = self.by_name.iter_mut().filter(|team| team.is_dirty);
-        dirty
-            .map(|team| {
-                team.is_dirty = false;
-                team
-            })
-            .for_each(write);
+        dirty.for_each(|team| {
+            team.is_dirty = false;
+            write(team);
+        });
         self.dirty = 0;
     }
 
