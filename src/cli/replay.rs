@@ -85,6 +85,8 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         Some(state) => Some(take_hold(state, Failure::state)?),
         None => None,
     };
+    // Before anything else, since it removes what a dead run left.
+    let staged_out = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
     if let Some(state) = &args.state
         && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
     {
@@ -97,7 +99,6 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     check_out_is_free(&args.out, args.force)?;
     let given_book = file_state::read_book(&args.rates, &book_text)?;
 
-    let staged_out = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
     let staged_state = match &args.state {
         Some(state) => Staged::beside(state, "meterfold-state").map_err(failed)?,
         None => Staged::beside(&args.out, "meterfold-store").map_err(failed)?,
