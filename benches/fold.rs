@@ -8,8 +8,9 @@ use std::hint::black_box;
 use std::time::Instant as WallInstant;
 
 use meterfold::billing::account::TeamAccount;
+use meterfold::billing::context::Context;
 use meterfold::billing::event::{Body, Event, Offering, Status, Usage};
-use meterfold::billing::fold::{Context, admit, fold};
+use meterfold::billing::fold::{admit, fold};
 use meterfold::billing::rate_book::RateBook;
 use meterfold::billing::time::{Instant, MILLIS_PER_DAY};
 use meterfold::processor::teams::touch;

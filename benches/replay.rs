@@ -195,7 +195,7 @@ fn decode(path: &Path, threads: usize) -> Took {
         std::thread::scope(|scope| {
             for chunk in chunks {
                 let input = &input;
-                scope.spawn(move || std::hint::black_box(input.decode(chunk).records.len()));
+                scope.spawn(move || std::hint::black_box(input.decode(chunk).0.records.len()));
             }
         });
     }

@@ -5,9 +5,9 @@
 
 use super::account::{App, TeamAccount};
 use super::amount::Tokens;
+use super::context::{Broken, Context};
 use super::disposition::Refusal;
 use super::event::{AccountKind, Body, Event, Offering, Purpose};
-use super::fold::{Broken, Context};
 use super::funding::{Funding, LastFunded};
 use super::invoice::DEFAULT_CURRENCY;
 use super::lot::{Lot, LotKind};

@@ -5,8 +5,9 @@
 //! whether the event was seen before; this module does the rest.
 
 use super::account::TeamAccount;
-use super::amount::{Overflow, Tokens};
+use super::amount::Overflow;
 use super::classify::classify;
+use super::context::{Broken, Context};
 use super::derived_event::{
     CapReached, Cause, DepletionReason, DerivedEvent, Fact, Split, SwitchReason,
 };
@@ -15,32 +16,13 @@ use super::enrolment;
 use super::event::{Body, DeadLetterReason, Event, Fault, Usage};
 use super::funding::{self, Funding, Trigger};
 use super::month::Booked;
-use super::rate_book::{CardNo, FreeAllowanceWhenPaid, Meter, MeterNo, RateBook};
+use super::rate_book::{CardNo, FreeAllowanceWhenPaid, Meter, MeterNo};
 use super::rating::{self, Posting, Rated};
 use super::tier::Tier;
 use super::time::{Instant, Month};
 
 /// Usage of one event is at most this, of either sign.
 pub const QUANTITY_MAX: i64 = 1_000_000_000_000_000;
-
-/// What the fold may know besides state and event: the book, and the partition's clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    pub book: &'a RateBook,
-    pub clock: Instant,
-    /// The earliest month that is not closed at `clock`.
-    pub earliest_open_month: Month,
-}
-
-/// A rule of conservation failed or an amount left its range. The partition halts; nothing of the
-/// event may be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    #[error(transparent)]
-    Overflow(#[from] Overflow),
-    #[error("invariant broken: {0}")]
-    Invariant(&'static str),
-}
 
 /// What became of an event; enough to write its trace line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,36 +44,6 @@ pub struct UsageFolded {
     /// What was booked, if charging or refunding ran.
     pub posting: Option<Posting>,
     pub while_suspended: bool,
-}
-
-impl<'a> Context<'a> {
-    pub fn new(book: &'a RateBook, clock: Instant) -> Context<'a> {
-        Context {
-            book,
-            clock,
-            earliest_open_month: book.earliest_open_month(clock),
-        }
-    }
-
-    /// The same at a later clock.
-    pub fn at(&self, clock: Instant) -> Context<'a> {
-        if clock == self.clock {
-            return *self;
-        }
-        let mut month = self.earliest_open_month;
-        while self.book.closes_at(month) <= clock {
-            month = month.next();
-        }
-        Context {
-            book: self.book,
-            clock,
-            earliest_open_month: month,
-        }
-    }
-
-    pub fn is_closed(&self, month: Month) -> bool {
-        month < self.earliest_open_month
-    }
 }
 
 /// The checks of `fold.md` 4, step 4: whether an event that was not seen before may be folded.
@@ -379,10 +331,4 @@ fn emit(context: &Context, event: &Event<&str>, fact: Fact, out: &mut Vec<Derive
         cause: Some(cause),
         fact,
     });
-}
-
-/// Tokens a usage event left unpaid; for metrics and summaries.
-pub fn uncharged(folded: &Folded) -> Tokens {
-    let posting = folded.usage.and_then(|usage| usage.posting);
-    posting.map_or(Tokens::ZERO, |posting| posting.booked.uncharged)
 }

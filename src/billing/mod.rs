@@ -17,6 +17,7 @@
 pub mod account;
 pub mod amount;
 pub mod classify;
+pub mod context;
 pub mod cumulative;
 pub mod derived_event;
 pub mod disposition;

@@ -2,9 +2,9 @@
 
 use super::account::TeamAccount;
 use super::amount::{Overflow, Tokens};
+use super::context::{Broken, Context};
 use super::cumulative::CumulativeKey;
 use super::event::Purpose;
-use super::fold::{Broken, Context};
 use super::lot::{Lot, LotKind};
 use super::month::{Booked, LineKey};
 use super::rate_book::{CardNo, Meter, ShortfallPolicy};

@@ -5,8 +5,8 @@
 //! all timers up to some instant have run, those still to come are the ones after it.
 
 use super::account::TeamAccount;
+use super::context::{Broken, Context};
 use super::derived_event::{DepletionReason, DerivedEvent, Fact, SwitchReason};
-use super::fold::{Broken, Context};
 use super::funding::{self, Trigger};
 use super::invoice::invoice;
 use super::rate_book::RateBook;

@@ -222,6 +222,15 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// How many records are still to come; None: this block is done.
+    pub const fn left(&self) -> Option<u64> {
+        if self.left == 0 && self.rest.is_empty() {
+            None
+        } else {
+            Some(self.left)
+        }
+    }
+
     /// The next record and its bytes. From a malformed datum on, or behind the last one, the rest
     /// of the block is one unreadable record; it may be longer than [`RECORD_BYTES_MAX`], and empty
     /// where the block has fewer datums than it says.

@@ -46,12 +46,17 @@ enum Reader {
 /// What was read together and is not yet decoded.
 pub enum Chunk {
     Lines(Lines),
-    /// The bytes lie in the piece's `raw`.
+    /// The bytes lie in the piece's `raw`; those before `start` are decoded already.
     Block {
         block: Block,
         piece: Piece,
+        start: usize,
     },
 }
+
+/// Records of a piece. A block of 64 MiB may claim millions of records of a few bytes, and a decoded
+/// one takes a hundred times as much: larger blocks are decoded piece by piece.
+pub const PIECE_RECORDS_MAX: usize = 1 << 16;
 
 impl Input {
     /// Opens `path` as input `number`. Bytes read from the file are added to `bytes_read`.
@@ -111,7 +116,13 @@ impl Input {
             Reader::Container(container) => {
                 let mut piece = piece;
                 let block = container.next_block(&mut piece.raw);
-                block.map(|block| block.map(|block| Chunk::Block { block, piece }))
+                block.map(|block| {
+                    block.map(|block| Chunk::Block {
+                        block,
+                        piece,
+                        start: 0,
+                    })
+                })
             }
         };
         chunk.map_err(|source| InputError::Read {
@@ -120,14 +131,20 @@ impl Input {
         })
     }
 
-    /// Decodes a chunk of this input. Records of containers are numbered from 1 within it, until
-    /// [`Input::number_records`].
-    pub fn decode(&self, chunk: Chunk) -> Piece {
+    /// Decodes a chunk of this input, and hands back what is left of it
+    /// ([`Chunk::may_leave_rest`]). Records of containers are numbered from 1 within the piece,
+    /// until [`Input::number_records`].
+    pub fn decode(&self, chunk: Chunk) -> (Piece, Option<Chunk>) {
         match (chunk, &self.reader) {
-            (Chunk::Lines(lines), _) => lines.decode(self.number),
-            (Chunk::Block { block, piece }, Reader::Container(container)) => {
-                decode_block(self.number, container, piece, &block)
-            }
+            (Chunk::Lines(lines), _) => (lines.decode(self.number), None),
+            (
+                Chunk::Block {
+                    block,
+                    piece,
+                    start,
+                },
+                Reader::Container(container),
+            ) => decode_block(self.number, container, piece, &block, start),
             (Chunk::Block { .. }, Reader::Lines(_)) => unreachable!("blocks come from containers"),
         }
     }
@@ -143,48 +160,79 @@ impl Input {
     }
 }
 
+impl Chunk {
+    /// Whether decoding it may leave a rest, which comes before any chunk read after it.
+    pub fn may_leave_rest(&self) -> bool {
+        match self {
+            Chunk::Block {
+                block: Block::Records { count },
+                ..
+            } => *count > PIECE_RECORDS_MAX as u64,
+            _ => false,
+        }
+    }
+}
+
 fn decode_block<R: Read>(
     number: u32,
     container: &ContainerReader<R>,
     mut piece: Piece,
     block: &Block,
-) -> Piece {
+    start: usize,
+) -> (Piece, Option<Chunk>) {
     piece.input = number;
     let bytes = std::mem::take(&mut piece.raw);
-    match block {
+    let count = match block {
+        Block::Records { count } => *count,
         Block::Damaged { truncated, .. } => {
             let range = 0..bytes.len();
-            let original = if *truncated {
-                Original::Truncated(range)
-            } else {
-                Original::Bytes(range)
+            let original = match truncated {
+                true => Original::Truncated(range),
+                false => Original::Bytes(range),
             };
+            let decoded = Decoded::unreadable();
             piece.records.push(Record {
                 line: 1,
-                decoded: Decoded::unreadable(),
+                decoded,
                 original,
             });
+            piece.raw = bytes;
+            return (piece, None);
         }
-        Block::Records { count } => {
-            let mut records = Records::new(container.plan(), &bytes, *count);
-            let mut start = 0;
-            while let Some((decoded, datum)) = records.next_record(&mut piece.text.side) {
-                let end = start + datum.len();
-                let original = match datum.len() {
-                    0..=RECORD_BYTES_MAX => Original::Bytes(start..end),
-                    _ => Original::Truncated(start..start + RECORD_BYTES_MAX),
-                };
-                piece.records.push(Record {
-                    line: piece.records.len() as u64 + 1,
-                    decoded,
-                    original,
-                });
-                start = end;
-            }
-        }
+    };
+    let mut records = Records::new(container.plan(), &bytes[start..], count);
+    let mut end = 0;
+    while piece.records.len() < PIECE_RECORDS_MAX
+        && let Some((decoded, datum)) = records.next_record(&mut piece.text.side)
+    {
+        let datum_start = end;
+        end += datum.len();
+        let original = match datum.len() {
+            0..=RECORD_BYTES_MAX => Original::Bytes(datum_start..end),
+            _ => Original::Truncated(datum_start..datum_start + RECORD_BYTES_MAX),
+        };
+        piece.records.push(Record {
+            line: piece.records.len() as u64 + 1,
+            decoded,
+            original,
+        });
     }
-    piece.raw = bytes;
-    piece
+    let left = records.left();
+    let is_whole = start == 0 && left.is_none();
+    if is_whole {
+        piece.raw = bytes;
+        return (piece, None);
+    }
+    piece.raw.extend_from_slice(&bytes[start..start + end]);
+    let rest = left.map(|count| Chunk::Block {
+        block: Block::Records { count },
+        piece: Piece {
+            raw: bytes,
+            ..Piece::default()
+        },
+        start: start + end,
+    });
+    (piece, rest)
 }
 
 /// Counts what is read from a file, for the progress bar.
@@ -198,5 +246,55 @@ impl Read for Counted {
         let count = self.file.read(buffer)?;
         self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::avro_container::{Codec, ContainerWriter};
+    use crate::wire::avro::{input_schema, put_long};
+
+    /// A container with one block of `count` datums of one byte each, none of which is an event.
+    fn container(count: usize) -> Vec<u8> {
+        let schema = input_schema("meterfold.clock-tick.v1").expect("a known type");
+        let sync = *b"0123456789abcdef";
+        let writer = ContainerWriter::create(Vec::new(), schema, Codec::Null, sync);
+        let mut bytes = writer.and_then(ContainerWriter::finish).expect("a header");
+        // Empty id and source, no subject, time 0, no recorded time: five bytes.
+        let datum = [0; 5];
+        put_long(count as i64, &mut bytes);
+        put_long((count * datum.len()) as i64, &mut bytes);
+        bytes.extend(datum.iter().cycle().take(count * datum.len()));
+        bytes.extend_from_slice(&sync);
+        bytes
+    }
+
+    #[test]
+    fn a_block_of_very_many_records_comes_piece_by_piece() {
+        let count = 2 * PIECE_RECORDS_MAX + 7;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("many.avro");
+        std::fs::write(&path, container(count)).expect("a file");
+        let mut input = Input::open(&path, 0, Arc::default()).expect("a container");
+        let mut lines = Vec::new();
+        let mut chunk = input.read(Piece::default()).expect("readable");
+        while let Some(next) = chunk {
+            let (mut piece, rest) = input.decode(next);
+            assert!(piece.records.len() <= PIECE_RECORDS_MAX);
+            input.number_records(&mut piece);
+            for record in &piece.records {
+                lines.push(record.line);
+                let Original::Bytes(range) = &record.original else {
+                    panic!("a short record is kept as it is");
+                };
+                assert_eq!(piece.raw[range.clone()], [0; 5]);
+            }
+            chunk = match rest {
+                Some(rest) => Some(rest),
+                None => input.read(Piece::default()).expect("readable"),
+            };
+        }
+        assert!(lines.iter().copied().eq(1..=count as u64));
     }
 }

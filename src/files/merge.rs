@@ -56,6 +56,8 @@ struct Queue {
     path: PathBuf,
     input: Input,
     pieces: VecDeque<Arc<Piece>>,
+    /// What is left of the last chunk.
+    rest: Option<Chunk>,
     /// Next record of the first piece.
     next: usize,
     /// Recorded time of the last record that had one.
@@ -111,9 +113,20 @@ impl FileSource {
             .enumerate()
             .filter(|(_, queue)| queue.is_empty())
         {
+            // What is left of a chunk comes before anything that is read after it.
+            if let Some(rest) = queue.rest.take() {
+                chunks.push((index, rest));
+                continue;
+            }
             for _ in 0..each {
                 match queue.input.read(self.spare.pop().unwrap_or_default())? {
-                    Some(chunk) => chunks.push((index, chunk)),
+                    Some(chunk) => {
+                        let is_last = chunk.may_leave_rest();
+                        chunks.push((index, chunk));
+                        if is_last {
+                            break;
+                        }
+                    }
                     None => {
                         queue.is_at_end = true;
                         break;
@@ -121,8 +134,9 @@ impl FileSource {
                 }
             }
         }
-        for (index, mut piece) in self.decode(chunks) {
+        for (index, (mut piece, rest)) in self.decode(chunks) {
             let queue = &mut self.inputs[index];
+            queue.rest = rest;
             queue.input.number_records(&mut piece);
             if !piece.records.is_empty() {
                 queue.pieces.push_back(Arc::new(piece));
@@ -131,7 +145,7 @@ impl FileSource {
         Ok(())
     }
 
-    fn decode(&self, chunks: Vec<(usize, Chunk)>) -> Vec<(usize, Piece)> {
+    fn decode(&self, chunks: Vec<(usize, Chunk)>) -> Vec<(usize, (Piece, Option<Chunk>))> {
         let decode =
             |(index, chunk): (usize, Chunk)| (index, self.inputs[index].input.decode(chunk));
         if self.threads <= 1 || chunks.len() <= 1 {
@@ -263,6 +277,7 @@ impl Queue {
             path: path.to_path_buf(),
             input: Input::open(path, number, bytes_read)?,
             pieces: VecDeque::new(),
+            rest: None,
             next: 0,
             recorded: None,
             is_at_end: false,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use crate::billing::fold::Context;
+use crate::billing::context::Context;
 use crate::billing::month::TeamMonth;
 use crate::billing::time::Instant;
 use crate::ports::{Store, StoreError};

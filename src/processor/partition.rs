@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::billing::account::TeamAccount;
+use crate::billing::context::{Broken, Context};
 use crate::billing::derived_event::DerivedEvent;
 use crate::billing::disposition::Disposition;
 use crate::billing::event::{Body, Event, Fault};
-use crate::billing::fold::{self, Broken, Context};
+use crate::billing::fold;
 use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::billing::timers;

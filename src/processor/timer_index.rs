@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use crate::billing::fold::Context;
+use crate::billing::context::Context;
 use crate::billing::time::Instant;
 use crate::billing::timers;
 use crate::ports::{Changes, Store, StoreError};

@@ -147,11 +147,6 @@ impl Dedup {
         self.pending.len()
     }
 
-    /// Memory of the filter and of the table of uncommitted ids.
-    pub fn memory_bytes(&self) -> usize {
-        self.filter.bytes() + self.pending.memory_bytes()
-    }
-
     /// Drops forgotten buckets, merges small runs, moves the pending ids into runs. Everything that
     /// changes goes to `changes`.
     pub fn stage(

@@ -81,15 +81,6 @@ impl RecentIds {
         entries.iter().map(Packed::unpack).collect()
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        let runs: usize = self
-            .runs
-            .iter()
-            .map(|run| run.capacity() * size_of::<Packed>())
-            .sum();
-        runs + self.table.capacity() * size_of::<RecentId>()
-    }
-
     fn spill(&mut self) {
         let mut run: Vec<Packed> = self.table.drain().map(Packed::pack).collect();
         run.sort_unstable_by_key(|entry| entry.id);

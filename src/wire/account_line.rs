@@ -2,8 +2,8 @@
 //! the query API show.
 
 use crate::billing::account::TeamAccount;
+use crate::billing::context::Context;
 use crate::billing::event::Purpose;
-use crate::billing::fold::Context;
 use crate::billing::invoice::{by_meter_id, carry_over, shown_adjustments, shown_lines};
 use crate::billing::lot::LotKind;
 use crate::billing::month::TeamMonth;
