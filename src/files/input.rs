@@ -167,7 +167,7 @@ impl Chunk {
             Chunk::Block {
                 block: Block::Records { count },
                 ..
-            } => *count > PIECE_RECORDS_MAX as u64,
+            } => *count >= PIECE_RECORDS_MAX as u64,
             _ => false,
         }
     }
@@ -255,8 +255,9 @@ mod tests {
     use crate::files::avro_container::{Codec, ContainerWriter};
     use crate::wire::avro::{input_schema, put_long};
 
-    /// A container with one block of `count` datums of one byte each, none of which is an event.
-    fn container(count: usize) -> Vec<u8> {
+    /// A container with one block of `count` datums, none of which is an event, and `surplus` bytes
+    /// behind them.
+    fn container(count: usize, surplus: usize) -> Vec<u8> {
         let schema = input_schema("meterfold.clock-tick.v1").expect("a known type");
         let sync = *b"0123456789abcdef";
         let writer = ContainerWriter::create(Vec::new(), schema, Codec::Null, sync);
@@ -264,8 +265,9 @@ mod tests {
         // Empty id and source, no subject, time 0, no recorded time: five bytes.
         let datum = [0; 5];
         put_long(count as i64, &mut bytes);
-        put_long((count * datum.len()) as i64, &mut bytes);
-        bytes.extend(datum.iter().cycle().take(count * datum.len()));
+        let size = count * datum.len() + surplus;
+        put_long(size as i64, &mut bytes);
+        bytes.extend(datum.iter().cycle().take(size));
         bytes.extend_from_slice(&sync);
         bytes
     }
@@ -275,7 +277,7 @@ mod tests {
         let count = 2 * PIECE_RECORDS_MAX + 7;
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("many.avro");
-        std::fs::write(&path, container(count)).expect("a file");
+        std::fs::write(&path, container(count, 0)).expect("a file");
         let mut input = Input::open(&path, 0, Arc::default()).expect("a container");
         let mut lines = Vec::new();
         let mut chunk = input.read(Piece::default()).expect("readable");
@@ -296,5 +298,20 @@ mod tests {
             };
         }
         assert!(lines.iter().copied().eq(1..=count as u64));
+    }
+
+    #[test]
+    fn bytes_behind_a_full_piece_are_a_rest_that_was_announced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("full.avro");
+        std::fs::write(&path, container(PIECE_RECORDS_MAX, 3)).expect("a file");
+        let mut input = Input::open(&path, 0, Arc::default()).expect("a container");
+        let chunk = input.read(Piece::default()).expect("readable");
+        let chunk = chunk.expect("a block");
+        assert!(chunk.may_leave_rest());
+        let (_, rest) = input.decode(chunk);
+        let (piece, rest) = input.decode(rest.expect("three bytes"));
+        assert_eq!((piece.records.len(), piece.raw.len()), (1, 3));
+        assert!(rest.is_none());
     }
 }
