@@ -36,6 +36,7 @@
 
 pub mod billing;
 pub mod cli;
+pub mod fail_point;
 pub mod files;
 pub mod ports;
 pub mod processor;

@@ -1,11 +1,14 @@
 //! The three seams between the processor and the outside world: where records come from, where
 //! state lives, where a commit goes. Each has two real implementers; none knows the others.
 
+pub mod log;
+
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::billing::derived_event::DerivedKind;
 use crate::billing::time::Instant;
+use crate::wire::meta::Witness;
 use crate::wire::span::{Decoded, Span, Text};
 
 /// Where records come from. Hands them out in fold order, each decoded and with its clock.
@@ -36,6 +39,17 @@ pub struct Batch {
     pub clock: Option<Instant>,
     /// Number of the first slot over the whole run.
     pub first_number: u64,
+    /// On a log: where inputs stand after the batch, beyond its last record.
+    pub ends: Vec<InputEnd>,
+}
+
+/// The next offset to read of an input of one partition: control records and aborted ones may lie
+/// between the last record and it (`engine.md` 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputEnd {
+    pub partition: u16,
+    pub input: u32,
+    pub next_offset: i64,
 }
 
 /// Where a record of a batch lies, and the clock that it meets.
@@ -59,7 +73,7 @@ pub struct Piece {
 }
 
 pub struct Record {
-    /// Line or record number in its input, from 1.
+    /// Line or record number in its input, from 1; on a log the offset.
     pub line: u64,
     pub decoded: Decoded,
     pub original: Original,
@@ -120,12 +134,27 @@ pub trait Committer {
 /// What one partition hands to a commit.
 #[derive(Debug, Default)]
 pub struct Staged {
+    pub partition: u16,
     /// In fold order.
     pub derived: Vec<StagedDerived>,
     pub dead_letters: Lines,
     pub trace: Lines,
     /// State cells, META last.
     pub changes: Changes,
+    /// On a log only.
+    pub log: Option<StagedLog>,
+}
+
+/// What a commit tells the log beside its outputs.
+#[derive(Debug)]
+pub struct StagedLog {
+    pub journal: Vec<u8>,
+    pub witness: Witness,
+    /// Next offset of each input, in the order of the inputs.
+    pub positions: Vec<i64>,
+    /// The clock was moved by the wall clock, which stood here: the commit must not go through if
+    /// the log's own clock differs.
+    pub wall_millis: Option<i64>,
 }
 
 /// A derived event in its canonical JSON.
@@ -165,6 +194,7 @@ impl Batch {
             by_partition,
             clock,
             first_number,
+            ends: Vec::new(),
         }
     }
 
@@ -214,6 +244,11 @@ impl Changes {
         self.cells.is_empty()
     }
 
+    /// Bytes of keys and values.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Keeps the memory of an ordinary commit, not that of a huge one.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -234,7 +269,22 @@ impl Lines {
     /// Ends the line that was written to `bytes` since the last call.
     pub fn end_line(&mut self, number: u64) {
         self.bytes.push(b'\n');
+        self.end(number);
+    }
+
+    /// The same for what is not text: nothing is added.
+    pub fn end(&mut self, number: u64) {
         self.ends.push((number, self.bytes.len()));
+    }
+
+    /// Each line with its end, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |(_, end)| {
+            let line = &self.bytes[start..*end];
+            start = *end;
+            line
+        })
     }
 
     pub fn clear(&mut self) {
@@ -249,6 +299,7 @@ impl Staged {
         self.dead_letters.clear();
         self.trace.clear();
         self.changes.clear();
+        self.log = None;
     }
 
     pub fn output_bytes(&self) -> usize {

@@ -10,7 +10,8 @@ use crate::files::outputs::SUMMARY;
 use crate::files::workspace::Staged;
 use crate::ports::{Changes, Store};
 use crate::store::rocks::{Rocks, RocksStore};
-use crate::wire::cells::{self, Meta};
+use crate::wire::cells;
+use crate::wire::meta::Meta;
 use crate::wire::keys;
 use crate::wire::rate_book::{self, BookChange};
 

@@ -62,7 +62,7 @@ fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
     let text = file_state::stored_book(&rocks.partition(0))?
         .ok_or_else(|| unusable(&"holds no rate book"))?;
     let book = Arc::new(file_state::read_book(state, &text)?);
-    let open = |number| Partition::open(number, rocks.partition(number), Arc::clone(&book), false);
+    let open = |number| Partition::open(number, rocks.partition(number), Arc::clone(&book), false, None);
     let mut out = std::io::stdout().lock();
     if let Some(team) = team {
         let partition = open(partition_of(team.as_bytes(), FILE_PARTITIONS))

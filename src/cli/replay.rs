@@ -162,6 +162,7 @@ fn fold(
                 rocks.partition(number),
                 Arc::clone(&book),
                 args.trace,
+                None,
             )
         })
         .collect::<Result<Vec<Partition<RocksStore>>, _>>()

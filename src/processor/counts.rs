@@ -37,6 +37,19 @@ impl Counts {
         add_each(&mut self.derived, &other.derived);
     }
 
+    /// What was added to the dispositions since `before`.
+    pub fn dispositions_since(&self, before: &Counts) -> Vec<(Disposition, u64)> {
+        since(&self.by_disposition, &before.by_disposition)
+    }
+
+    /// What was added to the dead letters since `before`, by name of the reason.
+    pub fn dead_letters_since(&self, before: &Counts) -> Vec<(String, u64)> {
+        let added = since(&self.dead_letters, &before.dead_letters).into_iter();
+        added
+            .map(|(reason, count)| (reason.name().to_owned(), count))
+            .collect()
+    }
+
     /// `fold.md` 10.6: every record has exactly one disposition.
     pub fn is_conserved(&self) -> bool {
         let disposed: u64 = self
@@ -46,6 +59,14 @@ impl Counts {
             .sum();
         disposed == self.events
     }
+}
+
+fn since<K: Ord + Copy>(now: &BTreeMap<K, u64>, before: &BTreeMap<K, u64>) -> Vec<(K, u64)> {
+    let added = now.iter().map(|(key, count)| {
+        let earlier = before.get(key).copied().unwrap_or_default();
+        (*key, count - earlier)
+    });
+    added.filter(|(_, count)| *count > 0).collect()
 }
 
 fn add_each<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {

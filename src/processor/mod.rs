@@ -6,9 +6,13 @@
 pub mod accounts;
 mod cold_teams;
 pub mod counts;
+pub mod journaling;
 pub mod partition;
+pub mod recount;
+pub mod start;
 pub mod teams;
 mod timer_index;
+pub mod worker;
 
 use std::error::Error;
 

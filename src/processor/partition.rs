@@ -16,16 +16,20 @@ use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::billing::timers;
 use crate::ports::{
-    Batch, Changes, Original, Piece, Record, Staged, StagedDerived, Store, StoreError,
+    Batch, Changes, Original, Piece, Record, Staged, StagedDerived, StagedLog, Store, StoreError,
 };
 use crate::store::dedup::{Dedup, FOREVER, Seen};
-use crate::wire::cells::{self, Meta};
+use crate::wire::cells;
+use crate::wire::dead_letter;
+use crate::wire::journal::{self, Kind};
+use crate::wire::meta::{FOLD_VERSION, Local, Meta, TimerCursor};
 use crate::wire::identity::Identity;
 use crate::wire::trace::{self, DeadRecord, Funds, Origin, Traced};
 use crate::wire::{derived, keys};
 
 use super::cold_teams::ColdTeam;
 use super::counts::Counts;
+use super::journaling::{Journaling, LogSettings};
 use super::teams::{self, Team, TeamHandle, Teams};
 use super::timer_index::TimerIndex;
 
@@ -36,6 +40,13 @@ pub enum PartitionError {
     /// Nothing of the record was kept.
     #[error("{place}: {broken}")]
     Broken { place: String, broken: Broken },
+}
+
+/// A rate book as it was written, and its digest (comments aside).
+#[derive(Clone, Debug)]
+pub struct BookText {
+    pub text: Vec<u8>,
+    pub digest: [u8; 32],
 }
 
 pub struct Partition<S> {
@@ -54,6 +65,15 @@ pub struct Partition<S> {
     /// Records of the batch at hand that are folded.
     next_record: usize,
     is_paused: bool,
+    /// Where the clock step ends that is under way, and the last timer that it ran.
+    step: Option<Instant>,
+    timer_cursor: Option<TimerCursor>,
+    /// Something was folded, or the clock or a position moved, since the last commit.
+    is_changed: bool,
+    /// The clock was moved by the wall clock, which stood here (milliseconds since 1970).
+    wall_millis: Option<i64>,
+    /// On a log only.
+    journaling: Option<Journaling>,
     /// Derived events of the record or timer at hand.
     derived: Vec<DerivedEvent>,
 }
@@ -79,24 +99,37 @@ impl<S: Store> Partition<S> {
         store: S,
         book: Arc<RateBook>,
         is_traced: bool,
+        log: Option<LogSettings>,
     ) -> Result<Partition<S>, PartitionError> {
-        let meta = match store.get(&[keys::META])? {
-            Some(bytes) => Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault))?,
-            None => Meta::default(),
+        let mut meta = read_meta(&store)?.unwrap_or_default();
+        meta.fold_version = FOLD_VERSION;
+        // A step that was under way is gone on with before any record: its clock is not reached.
+        let step = meta.timer_cursor.as_ref().and(meta.clock);
+        let clock = match &meta.timer_cursor {
+            Some(cursor) => Some(cursor.due),
+            None => meta.clock,
         };
         let retention_millis = book.dedup_horizon_millis + book.future_skew_millis;
         Ok(Partition {
             number,
-            calendar: Calendar::new(&book, meta.clock),
+            calendar: Calendar::new(&book, clock),
             teams: Teams::default(),
             timers: TimerIndex::load(&store)?,
             dedup: Dedup::load(&store, retention_millis, meta.next_run, &meta.id_digests)?,
             identity: Identity::default(),
             is_traced,
-            staged: Staged::default(),
+            staged: Staged {
+                partition: number,
+                ..Staged::default()
+            },
             counts: Counts::default(),
             next_record: 0,
-            is_paused: false,
+            is_paused: step.is_some(),
+            step,
+            timer_cursor: meta.timer_cursor.clone(),
+            is_changed: false,
+            wall_millis: None,
+            journaling: log.map(Journaling::new),
             derived: Vec::new(),
             store,
             book,
@@ -121,18 +154,82 @@ impl<S: Store> Partition<S> {
             let record = &piece.records[slot.record as usize];
             self.fold_record(&book, number, piece, record, handle)?;
             self.next_record += 1;
+            self.record_folded(piece, record);
         }
         self.is_paused = !self.run_timers_to(batch.clock, &mut timers_left)?;
         if !self.is_paused {
             self.next_record = 0;
+            self.move_positions(batch);
         }
         Ok(())
+    }
+
+    fn record_folded(&mut self, piece: &Piece, record: &Record) {
+        self.is_changed = true;
+        let Some(journaling) = &mut self.journaling else {
+            return;
+        };
+        let Original::Bytes(range) = &record.original else {
+            unreachable!("a log's record is kept as bytes")
+        };
+        let offset = record.line as i64;
+        journaling.record(piece.input, offset, &piece.raw[range.clone()]);
+        self.meta.positions[piece.input as usize].1 = offset + 1;
+    }
+
+    /// Beyond the last record: what lay there were no records.
+    fn move_positions(&mut self, batch: &Batch) {
+        if self.journaling.is_some() {
+            for end in batch.ends.iter().filter(|end| end.partition == self.number) {
+                let position = &mut self.meta.positions[end.input as usize].1;
+                self.is_changed |= *position != end.next_offset;
+                *position = (*position).max(end.next_offset);
+            }
+        }
     }
 
     /// Moves the clock forward and runs the timers that become due; may pause as `fold` does.
     pub fn advance_to(&mut self, clock: Option<Instant>) -> Result<(), PartitionError> {
         self.is_paused = !self.run_timers_to(clock, &mut { TIMERS_PER_STRETCH })?;
         Ok(())
+    }
+
+    /// Goes on with a clock step that an earlier owner of the partition began.
+    pub fn finish_step(&mut self) -> Result<(), PartitionError> {
+        self.advance_to(self.step)
+    }
+
+    /// Moves the clock to `clock` because the wall clock, which stood at `wall_millis`, says so.
+    pub fn advance_by_wall(
+        &mut self,
+        clock: Instant,
+        wall_millis: i64,
+    ) -> Result<(), PartitionError> {
+        self.wall_millis = Some(wall_millis);
+        self.advance_to(Some(clock))
+    }
+
+    /// The first instant at which a timer or a bucket of ids is due, as far as is known.
+    pub fn next_due(&self) -> Option<Instant> {
+        let due = [self.timers.first(), self.dedup.next_end()];
+        due.into_iter().flatten().min()
+    }
+
+    /// There is something for a commit to tell.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    pub fn into_store(self) -> S {
+        self.store
     }
 
     /// More is to be done before the next batch; what is staged and held may be put away first.
@@ -160,14 +257,23 @@ impl<S: Store> Partition<S> {
             // A team whose next timer falls into the same stretch of time takes its place in it.
             while let Some((instant, team)) = due.pop_first() {
                 if *timers_left == 0 {
+                    self.step = Some(clock);
                     return Ok(false);
                 }
                 *timers_left -= 1;
                 let next = self.run_timer(&book, instant, &team)?;
+                self.is_changed = true;
+                self.timer_cursor = Some(TimerCursor {
+                    due: instant,
+                    team: team.to_string(),
+                });
                 due.extend(next.filter(|next| *next <= last).map(|next| (next, team)));
             }
         }
         self.calendar.advance(&book, clock);
+        self.step = None;
+        self.timer_cursor = None;
+        self.is_changed = true;
         Ok(true)
     }
 
@@ -206,16 +312,49 @@ impl<S: Store> Partition<S> {
 
     /// Sum over team and month cells and remembered ids, as of the last commit.
     pub fn state_digest(&self) -> u128 {
-        self.meta
-            .id_digests
-            .iter()
-            .fold(self.meta.state_digest, |sum, (_, digest)| {
-                sum.wrapping_add(*digest)
-            })
+        self.meta.total_digest()
     }
 
-    /// Stages every changed cell, META last.
+    /// Stages every changed cell, META last; on a log the journal record too.
     pub fn stage(&mut self) -> Result<(), PartitionError> {
+        self.meta.sequence += 1;
+        self.stage_as(Kind::Commit, None)
+    }
+
+    /// Stages the first commit of a partition on a log: where its inputs begin, and the rate book.
+    pub fn stage_genesis(&mut self, starts: &[i64], book: &BookText) -> Result<(), PartitionError> {
+        let settings = self.log_settings().clone();
+        self.meta.positions = settings.inputs.into_iter().zip(starts.iter().copied()).collect();
+        self.meta.partition_count = settings.partition_count;
+        self.meta.settings_digest = settings.settings_digest;
+        self.stage_book(book);
+        let (cluster, group) = (settings.cluster, settings.group);
+        self.stage_as(Kind::Genesis { cluster, group }, Some(&book.text))
+    }
+
+    /// Stages the adoption of another rate book; the partition must be opened anew with it.
+    pub fn stage_adoption(&mut self, book: &BookText) -> Result<(), PartitionError> {
+        self.meta.sequence += 1;
+        self.stage_book(book);
+        self.stage_as(Kind::Adoption, Some(&book.text))
+    }
+
+    fn stage_book(&mut self, book: &BookText) {
+        self.meta.book_sequence += 1;
+        self.meta.book_digest = book.digest;
+        for (part, bytes) in (0..).zip(cells::parts(&book.text)) {
+            self.staged.changes.put(&keys::book(part), &bytes);
+        }
+    }
+
+    fn log_settings(&self) -> &LogSettings {
+        match &self.journaling {
+            Some(journaling) => &journaling.settings,
+            None => unreachable!("only a partition on a log has a genesis"),
+        }
+    }
+
+    fn stage_as(&mut self, kind: Kind, book_text: Option<&[u8]>) -> Result<(), PartitionError> {
         let Partition {
             teams,
             meta,
@@ -225,6 +364,13 @@ impl<S: Store> Partition<S> {
             store,
             timers,
             dedup,
+            number,
+            counts,
+            journaling,
+            step,
+            timer_cursor,
+            is_changed,
+            wall_millis,
             ..
         } = self;
         let clock = calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
@@ -239,11 +385,23 @@ impl<S: Store> Partition<S> {
         );
         timers.stage(changes);
         dedup.stage(store, calendar.clock, changes)?;
-        meta.sequence += 1;
-        meta.clock = calendar.clock;
+        meta.clock = (*step).or(calendar.clock);
+        meta.timer_cursor = step.and(timer_cursor.clone());
         meta.next_run = dedup.next_run();
         meta.id_digests = dedup.digests();
-        changes.put(&[keys::META], &meta.encode());
+        if let Some(journaling) = journaling {
+            let text = book_text.map(<[u8]>::to_vec);
+            let journal = journaling.finish(kind, *number, meta, staged, counts, text);
+            meta.journal_digest = journal::digest(&journal);
+            staged.log = Some(StagedLog {
+                journal,
+                witness: meta.witness(),
+                positions: meta.positions.iter().map(|(_, next)| *next).collect(),
+                wall_millis: wall_millis.take(),
+            });
+        }
+        staged.changes.put(&[keys::META], &meta.encode());
+        *is_changed = false;
         Ok(())
     }
 
@@ -268,6 +426,12 @@ impl<S: Store> Partition<S> {
         self.store.apply(&self.staged.changes)?;
         self.staged.clear();
         Ok(())
+    }
+
+    /// The same on a log: `local` goes into the store with them.
+    pub fn apply_with(&mut self, local: &Local) -> Result<(), PartitionError> {
+        self.staged.changes.put(&[keys::LOCAL], &local.encode());
+        self.apply()
     }
 
     /// After a full commit was applied: lets go of encoded teams beyond `encoded_bytes_max`.
@@ -521,14 +685,22 @@ impl<S: Store> Partition<S> {
         piece: &Piece,
         record: &Record,
     ) {
-        let original = match &record.original {
-            Original::Text(span) => DeadRecord::Text(piece.text.get(*span)),
-            Original::Bytes(range) => DeadRecord::Bytes(&piece.raw[range.clone()]),
-            Original::Truncated(range) => DeadRecord::Truncated(&piece.raw[range.clone()]),
-        };
         let lines = &mut self.staged.dead_letters;
-        trace::write_dead_letter(origin, fault, original, &mut lines.bytes);
-        lines.end_line(number);
+        match &record.original {
+            Original::Bytes(range) if self.journaling.is_some() => {
+                dead_letter::write(&piece.raw[range.clone()], fault, &mut lines.bytes);
+                lines.end(number);
+            }
+            original => {
+                let original = match original {
+                    Original::Text(span) => DeadRecord::Text(piece.text.get(*span)),
+                    Original::Bytes(range) => DeadRecord::Bytes(&piece.raw[range.clone()]),
+                    Original::Truncated(range) => DeadRecord::Truncated(&piece.raw[range.clone()]),
+                };
+                trace::write_dead_letter(origin, fault, original, &mut lines.bytes);
+                lines.end_line(number);
+            }
+        }
         self.counts.dead_letter(fault.reason);
         self.trace(book, number, origin, Traced::DeadLetter(fault), &[]);
     }
@@ -718,6 +890,15 @@ pub(super) fn join_parts(
         value.extend_from_slice(&bytes);
     }
     Ok((value, count))
+}
+
+/// META of the partition that `store` holds; None: it holds none.
+pub fn read_meta(store: &impl Store) -> Result<Option<Meta>, StoreError> {
+    let bytes = store.get(&[keys::META])?;
+    let decode = |bytes: Vec<u8>| {
+        Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault))
+    };
+    bytes.map(decode).transpose()
 }
 
 pub(super) fn corrupt(key: &[u8], fault: crate::wire::bytes::Corrupt) -> StoreError {

@@ -61,6 +61,11 @@ impl TimerIndex {
         }
     }
 
+    /// A lower bound of the first instant at which anything is due.
+    pub fn first(&self) -> Option<Instant> {
+        self.first
+    }
+
     /// The first timers due at or before `clock`, in order of (due, team); a bounded number. Empty:
     /// there are none.
     pub fn due(

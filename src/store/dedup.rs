@@ -196,11 +196,22 @@ impl Dedup {
             .collect()
     }
 
+    /// When the oldest bucket ends.
+    pub fn next_end(&self) -> Option<Instant> {
+        let oldest = self.runs.keys().next().copied();
+        oldest
+            .filter(|bucket| *bucket != FOREVER)
+            .map(|bucket| self.end_of(bucket))
+    }
+
     /// `clock >= (the first midnight after the bucket's day began) + horizon + skew`.
     fn is_forgotten(&self, bucket: i32, clock: Option<Instant>) -> bool {
-        let ended = Instant::from_millis((i64::from(bucket) + 1) * MILLIS_PER_DAY)
-            .plus_millis(self.retention_millis);
-        bucket != FOREVER && clock.is_some_and(|clock| clock >= ended)
+        bucket != FOREVER && clock.is_some_and(|clock| clock >= self.end_of(bucket))
+    }
+
+    fn end_of(&self, bucket: i32) -> Instant {
+        Instant::from_millis((i64::from(bucket) + 1) * MILLIS_PER_DAY)
+            .plus_millis(self.retention_millis)
     }
 
     fn write_run(&mut self, bucket: i32, sorted: &[(u128, u64)], changes: &mut Changes) {
@@ -339,6 +350,20 @@ impl Run {
     fn key(&self, bucket: i32, part: usize) -> Vec<u8> {
         keys::ids(bucket, self.number, part as u32)
     }
+}
+
+/// (number of ids, sum of their digests) of a stored part of a run; None: not a part.
+pub fn part_digest(bucket: i32, value: &[u8]) -> Option<(u64, u128)> {
+    let entries = entries(value)?;
+    let count = entries.len() as u64;
+    let sum = entries.fold(0_u128, |sum, (id, content)| {
+        sum.wrapping_add(element(&RecentId {
+            id,
+            content,
+            bucket,
+        }))
+    });
+    Some((count, sum))
 }
 
 /// The entries of a part; None: not a part.

@@ -2,8 +2,9 @@
 //!
 //! | table | key after the table byte | value | written when | gone when |
 //! | --- | --- | --- | --- | --- |
-//! | `0x01` META | | [`Meta`] | every commit | never |
+//! | `0x01` META | | [`super::meta::Meta`] | every commit | never |
 //! | `0x02` BOOK | part | the rate book's text | adopted | never |
+//! | `0x03` LOCAL | | [`super::meta::Local`]; in the store only, never in the changelog | every commit | never |
 //! | `0x10` TEAM | team, part | next timer, account, its recent months | its team changed | never |
 //! | `0x11` MONTH | team, month, part | one month | it is settled | never |
 //! | `0x20` TIMER | instant, team | empty | its team's next timer moved | run or moved |
@@ -38,24 +39,7 @@ use super::bytes::{Corrupt, Reader, Writer};
 pub const CELL_BYTES_MAX: usize = 256 * 1024;
 
 /// Version byte of every value this build writes.
-const VERSION: u8 = 1;
-
-/// The state of a partition beside its cells (one cell, written last in each commit).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Meta {
-    /// Commits so far.
-    pub sequence: u64,
-    /// None: nothing was recorded yet.
-    pub clock: Option<Instant>,
-    /// BLAKE3 of the rate book in force, comments aside.
-    pub book_digest: [u8; 32],
-    /// Sum over team and month cells; ids are summed by bucket.
-    pub state_digest: u128,
-    /// (bucket, sum over its remembered ids), ascending.
-    pub id_digests: Vec<(i32, u128)>,
-    /// Number of the next run of ids.
-    pub next_run: u64,
-}
+pub(super) const VERSION: u8 = 1;
 
 /// A team as its cell holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -65,41 +49,6 @@ pub struct TeamCell {
     /// How many of its months lie in cells of their own.
     pub settled_months: u32,
     pub account: TeamAccount,
-}
-
-impl Meta {
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.byte(VERSION);
-        out.unsigned(self.sequence);
-        out.option(self.clock, write_instant);
-        out.bytes.extend_from_slice(&self.book_digest);
-        out.unsigned_wide(self.state_digest);
-        out.count(self.id_digests.len());
-        for (bucket, sum) in &self.id_digests {
-            out.signed(i128::from(*bucket));
-            out.unsigned_wide(*sum);
-        }
-        out.unsigned(self.next_run);
-        out.bytes
-    }
-
-    pub fn decode(bytes: &[u8]) -> Result<Meta, Corrupt> {
-        let mut reader = versioned(bytes)?;
-        let meta = Meta {
-            sequence: reader.unsigned()?,
-            clock: reader.option(read_instant)?,
-            book_digest: reader
-                .bytes(32)?
-                .try_into()
-                .map_err(|_| Corrupt("digest"))?,
-            state_digest: reader.unsigned_wide()?,
-            id_digests: reader.list(|reader| Ok((read_i32(reader)?, reader.unsigned_wide()?)))?,
-            next_run: reader.unsigned()?,
-        };
-        reader.finish()?;
-        Ok(meta)
-    }
 }
 
 /// Encodes a team. `digest_part` sees each piece that counts for the state digest: the account,
@@ -229,7 +178,7 @@ const PART_HEADER_BYTES_MAX: usize = 4;
 /// Published, for ever: the digests of all deployments agree.
 const DIGEST_SEED: u64 = 0x6d65_7465_7266_6f6c;
 
-fn versioned(bytes: &[u8]) -> Result<Reader<'_>, Corrupt> {
+pub(super) fn versioned(bytes: &[u8]) -> Result<Reader<'_>, Corrupt> {
     let mut reader = Reader::new(bytes);
     match reader.byte()? {
         VERSION => Ok(reader),
@@ -473,11 +422,11 @@ fn read_line(reader: &mut Reader) -> Result<(LineKey, Booked), Corrupt> {
     }
 }
 
-fn write_instant(out: &mut Writer, at: Instant) {
+pub(super) fn write_instant(out: &mut Writer, at: Instant) {
     out.signed(i128::from(at.millis()));
 }
 
-fn read_instant(reader: &mut Reader) -> Result<Instant, Corrupt> {
+pub(super) fn read_instant(reader: &mut Reader) -> Result<Instant, Corrupt> {
     let millis = i64::try_from(reader.signed()?).map_err(|_| Corrupt("instant out of range"))?;
     Ok(Instant::from_millis(millis))
 }
@@ -494,7 +443,7 @@ fn read_text(reader: &mut Reader) -> Result<Box<str>, Corrupt> {
     reader.text().map(Box::from)
 }
 
-fn read_i32(reader: &mut Reader) -> Result<i32, Corrupt> {
+pub(super) fn read_i32(reader: &mut Reader) -> Result<i32, Corrupt> {
     i32::try_from(reader.signed()?).map_err(|_| Corrupt("integer out of range"))
 }
 

@@ -5,6 +5,7 @@ use crate::billing::time::{Instant, Month};
 /// Table bytes; once assigned, never changed or reused.
 pub const META: u8 = 0x01;
 pub const BOOK: u8 = 0x02;
+pub const LOCAL: u8 = 0x03;
 pub const TEAM: u8 = 0x10;
 pub const MONTH: u8 = 0x11;
 pub const TIMER: u8 = 0x20;

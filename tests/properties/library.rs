@@ -141,7 +141,7 @@ pub fn fold(
 
 pub fn open(rates: &Arc<RateBook>, stores: &[MemoryStore]) -> Vec<Partition<MemoryStore>> {
     let open = |(number, store): (u16, &MemoryStore)| {
-        Partition::open(number, store.clone(), Arc::clone(rates), true).expect("a partition")
+        Partition::open(number, store.clone(), Arc::clone(rates), true, None).expect("a partition")
     };
     (0..).zip(stores).map(open).collect()
 }

@@ -1,0 +1,107 @@
+//! Reads changelog and journal of one partition: committed records only, without a group.
+
+use std::time::{Duration, Instant as Monotonic};
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::Message;
+
+use crate::ports::log::{KeptRecord, LogError, Offsets};
+
+/// Time of one slice of reading, so that the worker can do its other work.
+const SLICE: Duration = Duration::from_millis(100);
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub struct KeptReader {
+    consumer: BaseConsumer,
+    next: i64,
+}
+
+impl KeptReader {
+    /// None: the broker does not answer in time. `asker` reads uncommitted, so it sees the high
+    /// watermark.
+    pub fn open(
+        settings: &ClientConfig,
+        asker: &BaseConsumer,
+        topic: &str,
+        partition: u16,
+        from: Option<i64>,
+    ) -> Result<Option<(KeptReader, Offsets)>, LogError> {
+        let consumer = BaseConsumer::from_config(settings)
+            .map_err(|error| LogError::Invalid(format!("reader of {topic}: {error}")))?;
+        let Some(offsets) = watermarks(asker, topic, partition)? else {
+            return Ok(None);
+        };
+        let next = from.unwrap_or(offsets.first).max(offsets.first);
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next));
+        added
+            .and_then(|()| consumer.assign(&list))
+            .map_err(|error| LogError::Failed(format!("reading {topic}: {error}")))?;
+        Ok(Some((KeptReader { consumer, next }, offsets)))
+    }
+
+    /// Shows what follows for at most a slice of time. Returns the next offset to read.
+    pub fn read(&mut self, visit: &mut dyn FnMut(KeptRecord)) -> Result<i64, LogError> {
+        let began = Monotonic::now();
+        while began.elapsed() < SLICE {
+            match self.consumer.poll(Duration::from_millis(10)) {
+                None => {}
+                Some(Ok(message)) => {
+                    self.next = message.offset() + 1;
+                    visit(KeptRecord {
+                        offset: message.offset(),
+                        appended_at_millis: message.timestamp().to_millis().unwrap_or_default(),
+                        key: message.key().unwrap_or_default(),
+                        value: message.payload(),
+                    });
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    // Beyond the last record: what lies there are no records for this reader.
+                    self.next = self.next.max(self.position());
+                    break;
+                }
+                Some(Err(error)) => match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                        return Err(LogError::Denied(error.to_string()));
+                    }
+                    _ => tracing::warn!(event = "reader_error", "changelog or journal: {error}"),
+                },
+            }
+        }
+        Ok(self.next)
+    }
+
+    fn position(&self) -> i64 {
+        let list = self.consumer.position().ok();
+        let offset = list.and_then(|list| list.elements().first().map(|it| it.offset()));
+        match offset {
+            Some(Offset::Offset(next)) => next,
+            _ => self.next,
+        }
+    }
+}
+
+/// First and next offset of a partition; None: no answer in time. A reader of uncommitted records
+/// is asked: any other takes the last stable offset for the end.
+pub fn watermarks(
+    asker: &BaseConsumer,
+    topic: &str,
+    partition: u16,
+) -> Result<Option<Offsets>, LogError> {
+    match asker.fetch_watermarks(topic, i32::from(partition), ASK_TIMEOUT) {
+        Ok((first, next)) => Ok(Some(Offsets { first, next })),
+        Err(error) => match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::Authentication,
+            ) => Err(LogError::Denied(format!("{topic}: {error}"))),
+            _ => {
+                tracing::debug!(event = "offsets_unknown", topic, "{error}");
+                Ok(None)
+            }
+        },
+    }
+}

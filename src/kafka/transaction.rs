@@ -1,0 +1,581 @@
+//! The transactional producer of a worker: steps s2 to s5 of the commit protocol and its error
+//! table (`engine.md` 3).
+//!
+//! One transaction carries derived events, dead letters, state changelog, journal and input
+//! positions of all partitions that commit. What becomes of it stands in the log; where that is not
+//! known here, the caller is told so and asks the log.
+
+use std::time::{Duration, Instant as Monotonic};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::Message;
+use rdkafka_sys::rd_kafka_resp_err_t as code;
+
+use crate::config::Topics;
+use crate::fail_point::{self, Step};
+use crate::billing::derived_event::DerivedKind;
+use crate::ports::log::{LogError, Outcome, Receipt};
+use crate::ports::{Staged, StagedDerived};
+use crate::wire::dead_letter::DeadLetterRecord;
+use crate::wire::journal::JournalRecord;
+
+use super::derived_format::DerivedFormat;
+use super::native::{self, GroupMetadata, TransactionError};
+
+/// A call that has not come back after so long never will.
+const CALL_MAX: Duration = Duration::from_secs(60);
+/// Time for one try of a call that is tried again.
+const CALL_SLICE_MILLIS: i32 = 5_000;
+const ABORTS_IN_A_ROW_MAX: u32 = 3;
+/// How far the wall clock that moved a partition's clock may be from the brokers'.
+const WALL_SKEW_MILLIS_MAX: i64 = 2_000;
+
+pub struct Transactions {
+    settings: ClientConfig,
+    topics: Topics,
+    inputs: Vec<String>,
+    format: DerivedFormat,
+    producer: Option<BaseProducer<Deliveries>>,
+    aborts_in_a_row: u32,
+    /// When a transaction was last found fenced; a second time within the session is a rival.
+    fenced_at: Option<Monotonic>,
+    session_timeout: Duration,
+}
+
+/// How a commit ended, as far as its producer can tell.
+pub enum End {
+    Done(Outcome),
+    /// The producer is fenced: with a rival, or by its own slowness.
+    Fenced(String),
+}
+
+/// What delivery reports tell; they are served on the worker's own thread.
+#[derive(Default)]
+pub struct Deliveries {
+    state: std::sync::Mutex<Delivered>,
+}
+
+#[derive(Default)]
+struct Delivered {
+    failure: Option<(KafkaError, String)>,
+    /// (number of the staged partition, offset, append time) of each META.
+    metas: Vec<(usize, i64, i64)>,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(event = "producer_error", "{error}: {reason}");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    /// 0: nothing to remember; else the number of the staged partition, plus one.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match result {
+            Ok(message) if opaque > 0 => {
+                let appended = message.timestamp().to_millis().unwrap_or_default();
+                state.metas.push((opaque - 1, message.offset(), appended));
+            }
+            Ok(_) => {}
+            Err((error, message)) => {
+                let topic = message.topic().to_owned();
+                state.failure.get_or_insert((error.clone(), topic));
+            }
+        }
+    }
+}
+
+impl Transactions {
+    pub fn new(
+        settings: ClientConfig,
+        topics: Topics,
+        inputs: Vec<String>,
+        format: DerivedFormat,
+        session_timeout: Duration,
+    ) -> Transactions {
+        Transactions {
+            settings,
+            topics,
+            inputs,
+            format,
+            producer: None,
+            aborts_in_a_row: 0,
+            fenced_at: None,
+            session_timeout,
+        }
+    }
+
+    /// Serves delivery reports and errors.
+    pub fn poll(&self) {
+        if let Some(producer) = &self.producer {
+            producer.poll(Duration::ZERO);
+        }
+    }
+
+    /// Lets go of the producer; the next commit makes a new one.
+    pub fn forget(&mut self) {
+        self.producer = None;
+    }
+
+    /// One transaction of everything in `staged`.
+    pub fn commit(
+        &mut self,
+        staged: &[Staged],
+        metadata: &GroupMetadata,
+    ) -> Result<End, LogError> {
+        if !metadata.is_fencing() {
+            return Ok(unsure("this worker is no member of the group now"));
+        }
+        let began = Monotonic::now();
+        self.ready()?;
+        let Some(producer) = &self.producer else {
+            unreachable!("it was made")
+        };
+        producer.context().reset();
+        if let Err(error) = native::begin(producer) {
+            return self.failed("begin", error);
+        }
+        fail_point::hit(Step::S2);
+        if let Err(error) = self.produce(staged) {
+            return self.refused(error);
+        }
+        fail_point::hit(Step::S3);
+        let offsets = self.offsets(staged)?;
+        let Some(producer) = &self.producer else {
+            unreachable!("it was made")
+        };
+        if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
+            return self.failed("send_offsets", error);
+        }
+        drain(producer);
+        if let Some(error) = producer.context().failure() {
+            return self.refused(error);
+        }
+        let metas = producer.context().metas(staged.len());
+        if let Some(reason) = wall_skew(staged, &metas) {
+            self.abort()?;
+            return Ok(End::Done(Outcome::Unsure {
+                reason,
+                is_timeout: false,
+            }));
+        }
+        fail_point::hit(Step::S4);
+        let result = self.again(|producer| native::commit(producer));
+        match result {
+            Ok(()) => {
+                self.aborts_in_a_row = 0;
+                let receipts = metas.iter().map(|(offset, appended_at_millis)| Receipt {
+                    changelog_position: offset + 1,
+                    appended_at_millis: *appended_at_millis,
+                });
+                tracing::debug!(event = "committed", millis = began.elapsed().as_millis() as u64);
+                Ok(End::Done(Outcome::Committed(receipts.collect())))
+            }
+            Err(error) => self.failed("commit", error),
+        }
+    }
+
+    /// A producer that is initialised: it fences its predecessors and ends their transactions.
+    fn ready(&mut self) -> Result<(), LogError> {
+        if self.producer.is_some() {
+            return Ok(());
+        }
+        let began = Monotonic::now();
+        loop {
+            let producer: BaseProducer<Deliveries> =
+                BaseProducer::from_config_and_context(&self.settings, Deliveries::default())
+                    .map_err(|error| LogError::Invalid(format!("producer: {error}")))?;
+            loop {
+                match native::init(&producer, CALL_SLICE_MILLIS) {
+                    Ok(()) => {
+                        tracing::info!(
+                            event = "producer_ready",
+                            millis = began.elapsed().as_millis() as u64,
+                            "transactions are initialised"
+                        );
+                        self.producer = Some(producer);
+                        return Ok(());
+                    }
+                    Err(error) if is_denied(error.code) => return Err(denied(&error)),
+                    Err(error) if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT => break,
+                    Err(error) if error.is_retriable => {}
+                    Err(error) if error.is_fatal => break,
+                    Err(error) => {
+                        return Err(LogError::Failed(format!("init_transactions: {}", error.text)));
+                    }
+                }
+                producer.poll(Duration::ZERO);
+            }
+            // A time-out leaves the outcome unknown: the producer is not used again.
+            drop(producer);
+            if began.elapsed() > CALL_MAX {
+                tracing::warn!(event = "producer_waits", "transactions cannot be initialised yet");
+                return Ok(());
+            }
+        }
+    }
+
+    fn produce(&self, staged: &[Staged]) -> Result<(), KafkaError> {
+        for (number, staged) in staged.iter().enumerate() {
+            self.produce_outputs(staged)?;
+            fail_point::hit(Step::S3Partial);
+            let partition = i32::from(staged.partition);
+            let mut cells = staged.changes.iter().peekable();
+            while let Some((key, value)) = cells.next() {
+                let is_meta = cells.peek().is_none();
+                let record = BaseRecord::with_opaque_to(
+                    &self.topics.changelog,
+                    if is_meta { number + 1 } else { 0 },
+                )
+                .partition(partition)
+                .key(key);
+                self.send(match value {
+                    Some(value) => record.payload(value),
+                    None => record,
+                })?;
+            }
+            let Some(log) = &staged.log else {
+                unreachable!("a partition on a log has a journal")
+            };
+            let key = staged.partition.to_string();
+            for part in JournalRecord::parts(&log.journal, log.witness.sequence) {
+                self.send(
+                    BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.journal, 0)
+                        .partition(partition)
+                        .key(key.as_bytes())
+                        .payload(&part),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn produce_outputs(&self, staged: &Staged) -> Result<(), KafkaError> {
+        let partition = i32::from(staged.partition);
+        for event in &staged.derived {
+            let (payload, headers) = self.format.message(event);
+            self.send(
+                BaseRecord::with_opaque_to(self.topic_of(event), 0)
+                    .partition(partition)
+                    .key(event.team.as_bytes())
+                    .payload(&payload)
+                    .headers(headers),
+            )?;
+        }
+        for letter in staged.dead_letters.iter() {
+            let letter = match DeadLetterRecord::read(letter) {
+                Ok(letter) => letter,
+                Err(fault) => unreachable!("this process wrote it: {fault}"),
+            };
+            self.send_dead_letter(&letter, staged.partition)?;
+        }
+        Ok(())
+    }
+
+    fn send_dead_letter(
+        &self,
+        letter: &DeadLetterRecord,
+        partition: u16,
+    ) -> Result<(), KafkaError> {
+        let topic = &self.inputs[usize::from(letter.original.topic)];
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in letter.original.headers.iter() {
+            let key = &String::from_utf8_lossy(key);
+            headers = headers.insert(Header { key, value });
+        }
+        for (key, value) in letter.marks(topic, partition) {
+            let value = Some(value.as_ref());
+            headers = headers.insert(Header { key, value });
+        }
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.dead_letters, 0)
+            .partition(i32::from(partition))
+            .headers(headers);
+        record.key = letter.original.key;
+        record.payload = letter.original.value;
+        self.send(record)
+    }
+
+    /// Sends; where the client's queue is full, waits for room.
+    fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
+        let Some(producer) = &self.producer else {
+            unreachable!("it was made")
+        };
+        let mut record = record;
+        loop {
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    producer.poll(Duration::from_millis(1));
+                    record = back;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn topic_of(&self, event: &StagedDerived) -> &str {
+        match event.kind {
+            DerivedKind::CapReached => &self.topics.cap_reached,
+            DerivedKind::TokensDepleted => &self.topics.tokens_depleted,
+            DerivedKind::SwitchedToPostpay => &self.topics.switched_to_postpay,
+            DerivedKind::MonthlyInvoice => &self.topics.monthly_invoice,
+        }
+    }
+
+    /// Every input of every partition that commits; the usage topic's carries the witness.
+    fn offsets(&self, staged: &[Staged]) -> Result<TopicPartitionList, LogError> {
+        let mut list = TopicPartitionList::new();
+        for staged in staged {
+            let Some(log) = &staged.log else {
+                unreachable!("a partition on a log has positions")
+            };
+            for (index, (topic, next)) in self.inputs.iter().zip(&log.positions).enumerate() {
+                let mut element = list.add_partition(topic, i32::from(staged.partition));
+                element
+                    .set_offset(Offset::Offset(*next))
+                    .map_err(|error| LogError::Failed(format!("offset of {topic}: {error}")))?;
+                if index == 0 {
+                    element.set_metadata(log.witness.to_string());
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    /// The same call again as long as that is what the client asks for.
+    fn again(
+        &self,
+        call: impl Fn(&BaseProducer<Deliveries>) -> Result<(), TransactionError>,
+    ) -> Result<(), TransactionError> {
+        let Some(producer) = &self.producer else {
+            unreachable!("it was made")
+        };
+        loop {
+            match call(producer) {
+                Err(error)
+                    if error.is_retriable
+                        && !error.must_abort
+                        && !error.is_fatal
+                        && error.code != code::RD_KAFKA_RESP_ERR__TIMED_OUT =>
+                {
+                    producer.poll(Duration::from_millis(10));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The error table: the first row that matches.
+    fn failed(&mut self, step: &str, error: TransactionError) -> Result<End, LogError> {
+        let reason = format!("{step}: {}", error.text);
+        tracing::warn!(event = "transaction_failed", step, code = ?error.code, "{reason}");
+        if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT {
+            self.producer = None;
+            return Ok(timed_out(reason));
+        }
+        if is_fenced(error.code) {
+            return Ok(self.fenced(reason));
+        }
+        if is_unknown_producer(error.code) {
+            self.producer = None;
+            return Ok(unsure(reason));
+        }
+        if is_denied(error.code) {
+            return Err(denied(&error));
+        }
+        if error.must_abort {
+            self.abort()?;
+            return Ok(unsure(reason));
+        }
+        if error.is_fatal {
+            self.producer = None;
+            return Ok(unsure(reason));
+        }
+        panic!("transactions: {reason} ({:?}): neither to be tried again nor aborted", error.code);
+    }
+
+    /// A record could not be produced, or was not delivered.
+    fn refused(&mut self, error: KafkaError) -> Result<End, LogError> {
+        let Some(producer) = &self.producer else {
+            unreachable!("it was made")
+        };
+        if let Some((fatal, text)) = native::fatal_error(producer.client()) {
+            if is_fenced(fatal) {
+                return Ok(self.fenced(text));
+            }
+            self.producer = None;
+            return Ok(unsure(text));
+        }
+        let reason = format!("produce: {error}");
+        let found = error.rdkafka_error_code();
+        self.abort()?;
+        match found {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(LogError::Failed(format!(
+                "{reason}: an output is larger than its topic takes; raise max.message.bytes of that \
+                 topic to 2 MiB (meterfold topics check)"
+            ))),
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed,
+            ) => Err(LogError::Denied(reason)),
+            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => {
+                Err(LogError::Failed(format!("{reason}: an output topic refuses its records")))
+            }
+            _ => Ok(unsure(reason)),
+        }
+    }
+
+    fn fenced(&mut self, reason: String) -> End {
+        self.producer = None;
+        let is_second = self
+            .fenced_at
+            .replace(Monotonic::now())
+            .is_some_and(|at| at.elapsed() < self.session_timeout);
+        if is_second {
+            return End::Fenced(reason);
+        }
+        // A transaction that was open for too long is fenced as well, with no rival.
+        timed_out(reason)
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        self.aborts_in_a_row += 1;
+        if self.aborts_in_a_row >= ABORTS_IN_A_ROW_MAX {
+            self.aborts_in_a_row = 0;
+            self.producer = None;
+            return Ok(());
+        }
+        if let Some(producer) = &self.producer {
+            producer.purge(rdkafka::producer::PurgeConfig::default().queue());
+            drain(producer);
+        }
+        match self.again(|producer| native::abort(producer)) {
+            Ok(()) => {}
+            Err(error) if is_denied(error.code) => return Err(denied(&error)),
+            Err(error) => {
+                tracing::warn!(event = "abort_failed", code = ?error.code, "abort: {}", error.text);
+                self.producer = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Transactions {
+    fn drop(&mut self) {
+        // An open transaction would hide records from readers until it times out.
+        if let Some(producer) = &self.producer {
+            drain(producer);
+        }
+    }
+}
+
+impl Deliveries {
+    fn with<T>(&self, use_state: impl FnOnce(&mut Delivered) -> T) -> T {
+        use_state(&mut self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn reset(&self) {
+        self.with(|state| *state = Delivered::default());
+    }
+
+    fn failure(&self) -> Option<KafkaError> {
+        self.with(|state| state.failure.take()).map(|(error, topic)| {
+            tracing::warn!(event = "delivery_failed", topic, "{error}");
+            error
+        })
+    }
+
+    /// (offset, append time) of each partition's META.
+    fn metas(&self, partitions: usize) -> Vec<(i64, i64)> {
+        let mut metas = vec![(0, 0); partitions];
+        self.with(|state| {
+            for (number, offset, appended) in &state.metas {
+                metas[*number] = (*offset, *appended);
+            }
+        });
+        metas
+    }
+}
+
+/// Serves delivery reports until nothing is in flight: commit and abort wait for them otherwise.
+fn drain(producer: &BaseProducer<Deliveries>) {
+    let began = Monotonic::now();
+    while producer.in_flight_count() > 0 && began.elapsed() < CALL_MAX {
+        producer.poll(Duration::from_millis(5));
+    }
+}
+
+/// The wall clock moved a partition's clock: the log's own time must be near it.
+fn wall_skew(staged: &[Staged], metas: &[(i64, i64)]) -> Option<String> {
+    staged.iter().zip(metas).find_map(|(staged, (_, appended))| {
+        let wall = staged.log.as_ref()?.wall_millis?;
+        let skew = appended - wall;
+        (skew.abs() > WALL_SKEW_MILLIS_MAX).then(|| {
+            format!(
+                "the wall clock is {skew} ms from the brokers': the clock of partition {} is not moved \
+                 by it; mend the clock of this machine or theirs",
+                staged.partition
+            )
+        })
+    })
+}
+
+fn unsure(reason: impl Into<String>) -> End {
+    End::Done(Outcome::Unsure {
+        reason: reason.into(),
+        is_timeout: false,
+    })
+}
+
+fn timed_out(reason: String) -> End {
+    End::Done(Outcome::Unsure {
+        reason,
+        is_timeout: true,
+    })
+}
+
+fn is_fenced(found: code) -> bool {
+    matches!(
+        found,
+        code::RD_KAFKA_RESP_ERR__FENCED
+            | code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED
+            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
+            | code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+    )
+}
+
+fn is_unknown_producer(found: code) -> bool {
+    matches!(
+        found,
+        code::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID
+            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING
+    )
+}
+
+pub fn is_denied(found: code) -> bool {
+    matches!(
+        found,
+        code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
+            | code::RD_KAFKA_RESP_ERR__AUTHENTICATION
+            | code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+            | code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+            | code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
+            | code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    )
+}
+
+fn denied(error: &TransactionError) -> LogError {
+    LogError::Denied(error.text.clone())
+}

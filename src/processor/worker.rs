@@ -1,0 +1,572 @@
+//! One worker on a log: takes what is there, folds it, commits it, applies it; starts partitions
+//! that it is given and gives up those that are taken.
+//!
+//! The hops are those of [`super::run`]; what a log adds is ownership that moves, commits that may
+//! be refused, and a clock that may stand still. Nothing is written to a store before the commit
+//! succeeded; after any doubt every partition is started again from what was committed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant as Monotonic};
+
+use crate::billing::time::Instant;
+use crate::fail_point::{self, Step as FailStep};
+use crate::ports::log::{
+    Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores,
+};
+use crate::ports::{Batch, Staged};
+use crate::wire::meta::{Fingerprint, Local, Meta};
+
+use super::counts::Counts;
+use super::partition::{Partition, PartitionError};
+use super::start::{Progress, Start, StartError, StartSettings, Step};
+
+/// When a commit is due, and what may stay in memory. None of these can change a bill.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerPolicy {
+    pub interval: Duration,
+    pub cells_max: usize,
+    pub output_bytes_max: usize,
+    pub ids_max: usize,
+    pub decoded_bytes_max: usize,
+    pub encoded_bytes_max: usize,
+}
+
+/// Who watches a worker. All calls come from its thread, none for a single record.
+pub trait Watch {
+    /// The loop has turned.
+    fn turned(&mut self) {}
+    fn batch_folded(&mut self, _batch: &Batch) {}
+    fn committed(&mut self, _commit: &Commit) {}
+    fn aborted(&mut self, _reason: &str) {}
+    fn partition(&mut self, _number: u16, _state: &PartitionState) {}
+    fn withdrawn(&mut self, _number: u16) {}
+}
+
+impl Watch for () {}
+
+/// A commit that succeeded.
+pub struct Commit {
+    pub partitions: usize,
+    pub cells: usize,
+    pub derived: usize,
+    pub dead_letters: usize,
+    pub fold: Duration,
+    pub transaction: Duration,
+    pub apply: Duration,
+}
+
+/// What a partition does, as its watchers see it.
+pub enum PartitionState<'a> {
+    Starting { reason: &'a str, progress: Progress },
+    Running { meta: &'a Meta, counts: &'a Counts },
+    Halted(&'a Halt),
+}
+
+/// Why a worker ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("{0}")]
+    Foreign(String),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+pub struct Worker<'a, L: Log, O: Stores, W> {
+    log: L,
+    stores: O,
+    settings: &'a StartSettings,
+    policy: WorkerPolicy,
+    watch: W,
+    running: Vec<Partition<O::Store>>,
+    starting: Vec<Start<O::Store>>,
+    halted: BTreeMap<u16, Halt>,
+    /// Partitions in the middle of a clock step, and the batch that waits for its end.
+    paused: BTreeMap<u16, Option<Rc<Batch>>>,
+    /// Stores that failed: opened again from then on.
+    resting: BTreeMap<u16, Monotonic>,
+    /// When the first record since the last commit was folded.
+    open_since: Option<Monotonic>,
+    fold_time: Duration,
+    /// Halved after a commit that took too long, so that the next one is smaller.
+    interval: Duration,
+    flushed_at: Monotonic,
+}
+
+const TAKE_WAIT: Duration = Duration::from_millis(5);
+const STORE_REST: Duration = Duration::from_secs(1);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
+impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
+    pub fn new(
+        log: L,
+        stores: O,
+        settings: &'a StartSettings,
+        policy: WorkerPolicy,
+        watch: W,
+    ) -> Worker<'a, L, O, W> {
+        Worker {
+            log,
+            stores,
+            settings,
+            policy,
+            watch,
+            running: Vec::new(),
+            starting: Vec::new(),
+            halted: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            open_since: None,
+            fold_time: Duration::ZERO,
+            interval: policy.interval,
+            flushed_at: Monotonic::now(),
+        }
+    }
+
+    /// Works until told to stop; then commits what is folded and closes everything.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
+        let result = self.work(stop);
+        if result.is_err() {
+            self.running.clear();
+        }
+        self.close();
+        result
+    }
+
+    /// Partitions that are given to this worker and not halted.
+    pub fn is_idle_for_good(&self) -> bool {
+        !self.halted.is_empty() && self.running.is_empty() && self.starting.is_empty()
+    }
+
+    fn work(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn()?;
+        }
+        if self.is_changed() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Once around: take and decode, fold, commit, apply.
+    pub fn turn(&mut self) -> Result<(), WorkerError> {
+        self.watch.turned();
+        let is_busy = !self.paused.is_empty() || !self.starting.is_empty();
+        let wait = if is_busy { Duration::ZERO } else { TAKE_WAIT };
+        match self.log.take(wait)? {
+            Happening::Batch(batch) => self.fold(batch)?,
+            Happening::Clock {
+                partition,
+                clock,
+                wall_millis,
+            } => self.advance(partition, clock, wall_millis),
+            Happening::Assigned(numbers) => self.assigned(numbers),
+            Happening::Revoked(numbers) => self.revoked(numbers)?,
+            Happening::Lost(numbers) => self.lost(numbers)?,
+            Happening::Halted(number, halt) => self.halt(number, halt),
+            Happening::Idle => {}
+        }
+        self.continue_paused();
+        self.start_slices()?;
+        if self.is_commit_due() {
+            self.commit()?;
+        }
+        if self.flushed_at.elapsed() >= FLUSH_INTERVAL {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    fn assigned(&mut self, numbers: Vec<u16>) {
+        for number in numbers {
+            self.halted.remove(&number);
+            self.starting.push(Start::new(number));
+        }
+    }
+
+    fn fold(&mut self, batch: Batch) -> Result<(), WorkerError> {
+        fail_point::hit(FailStep::S0);
+        self.open_since.get_or_insert_with(Monotonic::now);
+        let began = Monotonic::now();
+        let batch = Rc::new(batch);
+        for number in 0..batch.by_partition.len() as u16 {
+            let is_empty = batch.by_partition[usize::from(number)].is_empty();
+            let has_end = batch.ends.iter().any(|end| end.partition == number);
+            if !is_empty || has_end {
+                self.with_running(number, |partition| partition.fold(&batch), Some(&batch));
+            }
+        }
+        fail_point::hit(FailStep::S1);
+        self.watch.batch_folded(&batch);
+        self.fold_time += began.elapsed();
+        if let Ok(batch) = Rc::try_unwrap(batch) {
+            self.log.recycle(batch);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, number: u16, clock: Instant, wall_millis: i64) {
+        self.open_since.get_or_insert_with(Monotonic::now);
+        self.with_running(
+            number,
+            |partition| partition.advance_by_wall(clock, wall_millis),
+            None,
+        );
+    }
+
+    /// Works on a running partition; one that pauses is kept back with `batch`, one that breaks
+    /// halts.
+    fn with_running(
+        &mut self,
+        number: u16,
+        work: impl FnOnce(&mut Partition<O::Store>) -> Result<(), PartitionError>,
+        batch: Option<&Rc<Batch>>,
+    ) {
+        let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
+            return;
+        };
+        match work(partition) {
+            Ok(()) if partition.is_paused() => {
+                self.log.hold(number, true);
+                self.paused.insert(number, batch.cloned());
+            }
+            Ok(()) => {}
+            Err(error) => self.broken(number, error),
+        }
+    }
+
+    /// Goes on with clock steps that are under way, a stretch each.
+    fn continue_paused(&mut self) {
+        for (number, batch) in std::mem::take(&mut self.paused) {
+            self.open_since.get_or_insert_with(Monotonic::now);
+            match &batch {
+                Some(batch) => {
+                    self.with_running(number, |partition| partition.fold(batch), Some(batch));
+                }
+                None => self.with_running(number, Partition::finish_step, None),
+            }
+            if !self.paused.contains_key(&number) {
+                self.log.hold(number, false);
+            }
+        }
+    }
+
+    /// A partition whose fold or store failed: nothing of its overlay is kept.
+    fn broken(&mut self, number: u16, error: PartitionError) {
+        let Some(store) = self.take_running(number) else {
+            return;
+        };
+        self.log.stop(number);
+        self.stores.close(number, store);
+        match error {
+            PartitionError::Broken { place, broken } => {
+                let text = format!(
+                    "{place}: {broken}; nothing of it was committed: report it, with the record"
+                );
+                self.halt(number, Halt::new(HaltCode::InvariantBroken, text));
+            }
+            PartitionError::Store(error) => {
+                tracing::error!(event = "store_failed", partition = number, "{error}");
+                self.resting.insert(number, Monotonic::now() + STORE_REST);
+                self.starting.push(Start::new(number));
+            }
+        }
+    }
+
+    fn take_running(&mut self, number: u16) -> Option<O::Store> {
+        self.paused.remove(&number);
+        let index = self.running.iter().position(|it| it.number() == number)?;
+        Some(self.running.remove(index).into_store())
+    }
+
+    fn halt(&mut self, number: u16, halt: Halt) {
+        if let Some(store) = self.take_running(number) {
+            self.stores.close(number, store);
+        }
+        self.drop_start(number);
+        self.log.stop(number);
+        tracing::error!(
+            event = "partition_halted",
+            partition = number,
+            code = halt.code.name(),
+            "{}",
+            halt.text
+        );
+        self.watch.partition(number, &PartitionState::Halted(&halt));
+        self.halted.insert(number, halt);
+    }
+
+    fn drop_start(&mut self, number: u16) {
+        if let Some(index) = self.starting.iter().position(|it| it.partition == number) {
+            if let Some(store) = self.starting.remove(index).into_store() {
+                self.stores.close(number, store);
+            }
+            self.log.close_kept(number);
+        }
+    }
+
+    /// The last commit, then the store is flushed and closed.
+    fn revoked(&mut self, numbers: Vec<u16>) -> Result<(), WorkerError> {
+        let is_theirs = |partition: &Partition<O::Store>| numbers.contains(&partition.number());
+        if self.running.iter().any(|it| is_theirs(it) && it.is_changed()) {
+            self.commit()?;
+        }
+        self.give_up(numbers, true)
+    }
+
+    fn lost(&mut self, numbers: Vec<u16>) -> Result<(), WorkerError> {
+        self.give_up(numbers, false)
+    }
+
+    fn give_up(&mut self, numbers: Vec<u16>, is_flushed: bool) -> Result<(), WorkerError> {
+        for number in numbers {
+            self.log.stop(number);
+            self.drop_start(number);
+            if let Some(store) = self.take_running(number) {
+                if is_flushed && let Err(error) = self.stores.flush(&store, true) {
+                    tracing::warn!(event = "flush_failed", partition = number, "{error}");
+                }
+                self.stores.close(number, store);
+            }
+            self.halted.remove(&number);
+            self.resting.remove(&number);
+            self.log.release(number)?;
+            self.watch.withdrawn(number);
+        }
+        Ok(())
+    }
+
+    /// A slice of work on every partition that is starting.
+    fn start_slices(&mut self) -> Result<(), WorkerError> {
+        for mut start in std::mem::take(&mut self.starting) {
+            let number = start.partition;
+            if self.resting.get(&number).is_some_and(|until| *until > Monotonic::now()) {
+                self.starting.push(start);
+                continue;
+            }
+            self.resting.remove(&number);
+            match start.step(&mut self.log, &mut self.stores, self.settings) {
+                Ok(Step::Going) => self.starting.push(start),
+                Ok(Step::Waiting(reason)) => {
+                    let progress = start.progress;
+                    let reason = reason.as_str();
+                    let state = PartitionState::Starting { reason, progress };
+                    self.watch.partition(number, &state);
+                    self.starting.push(start);
+                }
+                Ok(Step::Ready(partition)) => self.ready(*partition),
+                Ok(Step::Commit(partition)) => self.commit_start(*partition)?,
+                Ok(Step::Halted(halt)) => {
+                    self.starting.push(start);
+                    self.halt(number, halt);
+                }
+                Err(StartError::Log(error)) => return Err(error.into()),
+                Err(StartError::Foreign(text)) => return Err(WorkerError::Foreign(text)),
+                Err(StartError::Invalid(text)) => return Err(WorkerError::Invalid(text)),
+                Err(StartError::Store(error) | StartError::Partition(PartitionError::Store(error))) => {
+                    tracing::error!(event = "store_failed", partition = number, "{error}");
+                    self.log.close_kept(number);
+                    if let Some(store) = start.into_store() {
+                        self.stores.close(number, store);
+                    }
+                    self.resting.insert(number, Monotonic::now() + STORE_REST);
+                    self.starting.push(Start::new(number));
+                }
+                Err(StartError::Partition(error)) => self.broken(number, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, partition: Partition<O::Store>) {
+        let number = partition.number();
+        let meta = partition.meta();
+        tracing::info!(
+            event = "partition_running",
+            partition = number,
+            sequence = meta.sequence,
+            "partition {number} runs from commit {}",
+            meta.sequence
+        );
+        let counts = partition.counts();
+        self.watch.partition(number, &PartitionState::Running { meta, counts });
+        self.log.wake_at(number, partition.next_due());
+        if partition.is_paused() {
+            self.log.hold(number, true);
+            self.paused.insert(number, None);
+        }
+        self.running.push(partition);
+    }
+
+    /// Commits a genesis or an adoption, then starts the partition again.
+    fn commit_start(&mut self, mut partition: Partition<O::Store>) -> Result<(), WorkerError> {
+        let number = partition.number();
+        let staged = [partition.take_staged()];
+        match self.log.commit(&staged)? {
+            Outcome::Committed(receipts) => {
+                let [staged] = staged;
+                partition.put_back(staged);
+                let local = self.local(number, receipts[0]);
+                if let Err(error) = partition.apply_with(&local) {
+                    tracing::error!(event = "store_failed", partition = number, "{error}");
+                }
+            }
+            Outcome::Unsure { reason, .. } => self.doubt(&reason),
+        }
+        self.starting.push(Start::again(number, partition.into_store()));
+        Ok(())
+    }
+
+    fn local(&self, partition: u16, receipt: Receipt) -> Local {
+        Local {
+            fingerprint: Fingerprint {
+                cluster: self.settings.log.cluster.clone(),
+                group: self.settings.log.group.clone(),
+                partition,
+            },
+            topic_ids: self.settings.topic_ids.clone(),
+            changelog_position: receipt.changelog_position,
+            meta_appended_at_millis: receipt.appended_at_millis,
+        }
+    }
+
+    fn is_changed(&self) -> bool {
+        self.running.iter().any(Partition::is_changed)
+    }
+
+    fn is_commit_due(&self) -> bool {
+        let sum = |measure: fn(&Partition<O::Store>) -> usize| -> usize {
+            self.running.iter().map(measure).sum()
+        };
+        let is_full = sum(Partition::dirty_teams) >= self.policy.cells_max
+            || sum(Partition::output_bytes) >= self.policy.output_bytes_max
+            || sum(Partition::pending_ids) >= self.policy.ids_max;
+        let is_late = self.open_since.is_some_and(|since| since.elapsed() >= self.interval);
+        (is_full || is_late) && self.is_changed()
+    }
+
+    /// Hops 4 and 5: one transaction of all partitions that changed; only then their stores.
+    fn commit(&mut self) -> Result<(), WorkerError> {
+        let mut committing = Vec::new();
+        let mut staged = Vec::new();
+        for index in (0..self.running.len()).rev() {
+            let partition = &mut self.running[index];
+            if !partition.is_changed() {
+                continue;
+            }
+            match partition.stage() {
+                Ok(()) => {
+                    staged.push(partition.take_staged());
+                    committing.push(partition.number());
+                }
+                Err(error) => {
+                    let number = partition.number();
+                    self.broken(number, error);
+                }
+            }
+        }
+        self.open_since = None;
+        let fold = std::mem::take(&mut self.fold_time);
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let began = Monotonic::now();
+        match self.log.commit(&staged)? {
+            Outcome::Committed(receipts) => {
+                fail_point::hit(FailStep::S5);
+                let transaction = began.elapsed();
+                let sum = |measure: fn(&Staged) -> usize| staged.iter().map(measure).sum();
+                let mut commit = Commit {
+                    partitions: staged.len(),
+                    cells: sum(|staged| staged.changes.len()),
+                    derived: sum(|staged| staged.derived.len()),
+                    dead_letters: sum(|staged| staged.dead_letters.ends.len()),
+                    fold,
+                    transaction,
+                    apply: Duration::ZERO,
+                };
+                let began = Monotonic::now();
+                for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts) {
+                    self.apply(number, staged, receipt);
+                }
+                commit.apply = began.elapsed();
+                fail_point::hit(FailStep::S7);
+                self.watch.committed(&commit);
+                self.interval = (self.interval * 2).min(self.policy.interval);
+            }
+            Outcome::Unsure { reason, is_timeout } => {
+                if is_timeout {
+                    self.interval = (self.interval / 2).max(Duration::from_millis(1));
+                }
+                self.doubt(&reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) {
+        let local = self.local(number, receipt);
+        let room = self.policy.encoded_bytes_max / self.running.len().max(1);
+        let decoded = self.policy.decoded_bytes_max / self.running.len().max(1);
+        let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
+            return;
+        };
+        partition.put_back(staged);
+        let applied = partition.apply_with(&local).and_then(|()| {
+            fail_point::hit(FailStep::S6);
+            partition.settle(room)
+        });
+        if let Err(error) = applied {
+            return self.broken(number, error);
+        }
+        // Handles of a batch that waits stay valid: it looks its teams up again.
+        partition.make_room(decoded);
+        self.log.wake_at(number, partition.next_due());
+        let (meta, counts) = (partition.meta(), partition.counts());
+        self.watch.partition(number, &PartitionState::Running { meta, counts });
+    }
+
+    /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.
+    fn doubt(&mut self, reason: &str) {
+        tracing::warn!(event = "commit_unsure", "{reason}; every partition is checked again");
+        self.watch.aborted(reason);
+        self.open_since = None;
+        self.paused.clear();
+        for partition in std::mem::take(&mut self.running) {
+            let number = partition.number();
+            self.log.stop(number);
+            self.starting.push(Start::again(number, partition.into_store()));
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flushed_at = Monotonic::now();
+        for partition in &self.running {
+            if let Err(error) = self.stores.flush(partition.store(), false) {
+                let number = partition.number();
+                tracing::warn!(event = "flush_failed", partition = number, "{error}");
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        for partition in std::mem::take(&mut self.running) {
+            let number = partition.number();
+            let store = partition.into_store();
+            if let Err(error) = self.stores.flush(&store, true) {
+                tracing::warn!(event = "flush_failed", partition = number, "{error}");
+            }
+            self.stores.close(number, store);
+        }
+        for start in std::mem::take(&mut self.starting) {
+            let number = start.partition;
+            if let Some(store) = start.into_store() {
+                self.stores.close(number, store);
+            }
+        }
+        self.log.close();
+    }
+}
