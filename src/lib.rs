@@ -10,9 +10,11 @@
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | one file a command; the only place that sees everything |
 //! | 3 | [`processor`] | the order of work for one partition |
-//! | 2 | [`store`], [`files`] | the outside world; these never meet |
+//! | 2 | [`store`], [`files`], [`kafka`] | the outside world; these never meet |
 //! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
 //! | 0 | [`billing`] | the rules: facts in, facts out |
+//!
+//! [`config`] stands beside the house; floors 2 to 4 may import it.
 //!
 //! # One API call, five hops
 //!
@@ -36,8 +38,10 @@
 
 pub mod billing;
 pub mod cli;
+pub mod config;
 pub mod fail_point;
 pub mod files;
+pub mod kafka;
 pub mod ports;
 pub mod processor;
 pub mod store;

@@ -1,0 +1,352 @@
+//! Questions to a cluster: its id, topics, settings, watermarks; and the making of topics.
+//!
+//! What fails is told apart by what helps: a broker that cannot be reached may come back, a user
+//! who is refused stays refused.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use thiserror::Error;
+
+use crate::config::Config;
+
+use super::client;
+use super::describe::{Described, describe_topics};
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ClusterError {
+    /// Exit code 5 of a command; `run` waits.
+    #[error(
+        "{brokers}: no broker answers within {seconds} s{reason}; check kafka.\"bootstrap.servers\" and the network"
+    )]
+    Unreachable {
+        brokers: String,
+        seconds: u64,
+        /// Empty, or in brackets what the client saw last.
+        reason: String,
+    },
+    /// Exit code 6.
+    #[error(
+        "{brokers}: access is refused: {reason}; check the credentials of [kafka] and the rights of their user"
+    )]
+    Refused { brokers: String, reason: String },
+    /// Exit code 4: the client cannot be made of these settings.
+    #[error("configuration: [kafka]: {0}; change the property that it names")]
+    Settings(String),
+    /// Anything else: exit code 1.
+    #[error("{brokers}: {question}: {reason}")]
+    Failed {
+        brokers: String,
+        question: &'static str,
+        reason: String,
+    },
+}
+
+/// Settings of a topic by name, as in force.
+pub type TopicSettings = BTreeMap<String, String>;
+
+/// A cluster that has answered.
+pub struct Cluster {
+    /// Says why nothing is answered, which the admin client keeps to itself.
+    probe: BaseProducer<Listener>,
+    admin: AdminClient<DefaultClientContext>,
+    brokers: String,
+    timeout: Duration,
+    id: String,
+}
+
+impl Cluster {
+    /// Waits until a broker answers. Each later question has `timeout` too.
+    pub fn connect(config: &Config, timeout: Duration) -> Result<Cluster, ClusterError> {
+        let settings = client::admin(config);
+        let unmade = |error: KafkaError| ClusterError::Settings(error.to_string());
+        let probe: BaseProducer<Listener> = settings
+            .create_with_context(Listener::default())
+            .map_err(unmade)?;
+        let brokers = config
+            .kafka
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned();
+        let id = wait_for_id(&probe, &brokers, timeout)?;
+        let admin = settings.create().map_err(unmade)?;
+        Ok(Cluster {
+            probe,
+            admin,
+            brokers,
+            timeout,
+            id,
+        })
+    }
+
+    /// What `META` keeps as a part of its fingerprint (`engine.md` 5).
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// For command lines that mend something.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Ids, partitions and rights, in the order of `topics`.
+    pub fn describe(&self, topics: &[&str]) -> Result<Vec<Described>, ClusterError> {
+        self.probe.poll(Duration::ZERO);
+        describe_topics(self.probe.client(), topics, self.timeout)
+            .map_err(|code| self.error("describing topics", code, code.to_string()))
+    }
+
+    /// The ids of topics that there are (`engine.md` 5, `TOPIC_REPLACED`).
+    pub fn topic_ids(&self, topics: &[&str]) -> Result<BTreeMap<String, [u8; 16]>, ClusterError> {
+        let described = self.describe(topics)?;
+        let found = topics.iter().zip(described);
+        Ok(found
+            .filter_map(|(name, described)| Some(((*name).to_owned(), described.ok()?.id)))
+            .collect())
+    }
+
+    /// How many partitions the topics have that there are (`PARTITIONS_CHANGED`).
+    pub fn partition_counts(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, usize>, ClusterError> {
+        let described = self.describe(topics)?;
+        let found = topics.iter().zip(described);
+        Ok(found
+            .filter_map(|(name, described)| {
+                Some(((*name).to_owned(), described.ok()?.partitions.len()))
+            })
+            .collect())
+    }
+
+    /// Log start and high watermark of a partition.
+    pub fn watermarks(&self, topic: &str, partition: u16) -> Result<(i64, i64), ClusterError> {
+        self.probe.poll(Duration::ZERO);
+        self.probe
+            .client()
+            .fetch_watermarks(topic, i32::from(partition), self.timeout)
+            .map_err(|error| self.kafka_error("asking for offsets", &error))
+    }
+
+    /// Settings in force of topics that there are, in their order.
+    pub fn settings(&self, topics: &[&str]) -> Result<Vec<TopicSettings>, ClusterError> {
+        let question = "reading settings of topics";
+        let specifiers: Vec<ResourceSpecifier<'_>> = topics
+            .iter()
+            .map(|topic| ResourceSpecifier::Topic(topic))
+            .collect();
+        let asked = self.admin.describe_configs(&specifiers, &self.options());
+        let answers = wait(asked).map_err(|error| self.kafka_error(question, &error))?;
+        answers
+            .into_iter()
+            .map(|answer| {
+                let entries = answer
+                    .map_err(|code| self.error(question, code, code.to_string()))?
+                    .entries;
+                Ok(entries
+                    .into_iter()
+                    .filter_map(|entry| Some((entry.name, entry.value?)))
+                    .collect())
+            })
+            .collect()
+    }
+
+    /// Makes topics. Returns whether each was made; false: it was there by now.
+    pub fn create(&self, topics: &[NewTopic<'_>]) -> Result<Vec<bool>, ClusterError> {
+        let made = self.admin.create_topics(topics, &self.options());
+        let question = "making topics";
+        let answers = wait(made).map_err(|error| self.kafka_error(question, &error))?;
+        answers
+            .into_iter()
+            .map(|answer| match answer {
+                Ok(_) => Ok(true),
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(false),
+                Err((topic, code)) => Err(self.error(question, code, format!("{topic}: {code}"))),
+            })
+            .collect()
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.timeout))
+            .operation_timeout(Some(self.timeout))
+    }
+
+    fn kafka_error(&self, question: &'static str, error: &KafkaError) -> ClusterError {
+        match error.rdkafka_error_code() {
+            Some(code) => self.error(question, code, code.to_string()),
+            None => ClusterError::Failed {
+                brokers: self.brokers.clone(),
+                question,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn error(
+        &self,
+        question: &'static str,
+        code: RDKafkaErrorCode,
+        reason: String,
+    ) -> ClusterError {
+        let brokers = self.brokers.clone();
+        self.probe.poll(Duration::ZERO);
+        if let Some(reason) = self.probe.context().refusal() {
+            return ClusterError::Refused { brokers, reason };
+        }
+        if is_refusal(code) {
+            let reason = format!("{question}: {reason}");
+            return ClusterError::Refused { brokers, reason };
+        }
+        if is_absence(code) {
+            return unreachable(&brokers, self.timeout, Some(reason));
+        }
+        ClusterError::Failed {
+            brokers,
+            question,
+            reason,
+        }
+    }
+}
+
+/// Asks in slices, so that a refusal ends the wait.
+fn wait_for_id(
+    probe: &BaseProducer<Listener>,
+    brokers: &str,
+    timeout: Duration,
+) -> Result<String, ClusterError> {
+    const SLICE: Duration = Duration::from_millis(200);
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(id) = probe.client().fetch_cluster_id(SLICE.min(left)) {
+            return Ok(id);
+        }
+        probe.poll(Duration::ZERO);
+        if let Some(reason) = probe.context().refusal() {
+            let brokers = brokers.to_owned();
+            return Err(ClusterError::Refused { brokers, reason });
+        }
+        if left.is_zero() {
+            return Err(unreachable(brokers, timeout, probe.context().last()));
+        }
+    }
+}
+
+fn unreachable(brokers: &str, timeout: Duration, reason: Option<String>) -> ClusterError {
+    ClusterError::Unreachable {
+        brokers: brokers.to_owned(),
+        seconds: timeout.as_secs(),
+        reason: reason.map_or_else(String::new, |reason| format!(" ({reason})")),
+    }
+}
+
+/// Whether a wrong or missing right is the cause: of no use to try again.
+pub fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::SSL
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+    )
+}
+
+/// Whether brokers are away, or have been too slow.
+pub fn is_absence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::RequestTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::BrokerNotAvailable
+            | Code::NetworkException
+    )
+}
+
+/// Remembers what the client saw.
+#[derive(Default)]
+struct Listener {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    refusal: Option<String>,
+    last: Option<String>,
+}
+
+impl Listener {
+    fn refusal(&self) -> Option<String> {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .refusal
+            .clone()
+    }
+
+    fn last(&self) -> Option<String> {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last
+            .clone()
+    }
+}
+
+impl ClientContext for Listener {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = reason.replace('\n', " ");
+        match error.rdkafka_error_code() {
+            Some(code) if is_refusal(code) => seen.refusal = Some(reason),
+            // That all are down says less than why the last one was.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            _ => seen.last = Some(reason),
+        }
+    }
+}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// Runs one of rdkafka's futures, which its own thread wakes, on this thread.
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
