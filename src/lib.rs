@@ -9,10 +9,12 @@
 //! | floor | folder | what it does |
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | one file a command; the only place that sees everything |
-//! | 3 | [`processor`] | the order of work for one partition |
+//! | 3 | [`processor`], [`http`] | the order of work for one partition; what others may see of it |
 //! | 2 | [`store`], [`files`] | the outside world; these never meet |
 //! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
 //! | 0 | [`billing`] | the rules: facts in, facts out |
+//!
+//! [`telemetry`] stands beside the house: floors 2 to 4 tell it what they do.
 //!
 //! # One API call, five hops
 //!
@@ -37,7 +39,9 @@
 pub mod billing;
 pub mod cli;
 pub mod files;
+pub mod http;
 pub mod ports;
 pub mod processor;
 pub mod store;
+pub mod telemetry;
 pub mod wire;
