@@ -15,6 +15,12 @@
 //! | 0 | [`billing`] | the rules: facts in, facts out |
 //!
 //! [`config`] stands beside the house; floors 2 to 4 may import it.
+//! | 3 | [`processor`], [`http`] | the order of work for one partition; what others may see of it |
+//! | 2 | [`store`], [`files`] | the outside world; these never meet |
+//! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
+//! | 0 | [`billing`] | the rules: facts in, facts out |
+//!
+//! [`telemetry`] stands beside the house: floors 2 to 4 tell it what they do.
 //!
 //! # One API call, five hops
 //!
@@ -41,8 +47,10 @@ pub mod cli;
 pub mod config;
 pub mod fail_point;
 pub mod files;
+pub mod http;
 pub mod kafka;
 pub mod ports;
 pub mod processor;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -1,0 +1,313 @@
+//! The one table of metrics: name, type, labels, help. `docs/metrics.md` is printed from it; a name
+//! in it is an interface, and renaming one breaks dashboards.
+
+use std::fmt::Write as _;
+
+use super::halt::Halt;
+use super::labels::{
+    Backpressure, BatchResult, DEAD_LETTER, DEAD_LETTER_REASONS, DigestCheck, ErrorClass, FencedBy,
+    HTTP_CODES, HTTP_PATHS, LEVELS, LineLost, ProcessState, Rebalance, RestoreResult, SchemaFetch,
+    Step, TransactionResult,
+};
+use crate::billing::derived_event::DerivedKind;
+use crate::billing::disposition::Disposition;
+
+/// A metric's type; of a histogram with the upper bounds of its buckets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+/// A label's name and what it may say.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    pub name: &'static str,
+    pub values: Values,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// Each is exported as 0 from the start.
+    Known(fn() -> Vec<&'static str>),
+    /// The configured inputs.
+    Topics,
+    /// The partitions that this process owns, as long as it owns them.
+    OwnedPartitions,
+    /// One value a process, in metrics that say who it is.
+    Identity,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub metric: Metric,
+    pub group: &'static str,
+    pub name: &'static str,
+    pub shape: Shape,
+    pub labels: &'static [Label],
+    pub help: &'static str,
+}
+
+macro_rules! table {
+    ($($group:literal { $($metric:ident $shape:expr, $name:literal, [$($label:expr),*], $help:literal;)* })*) => {
+        /// Every metric that the process exports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric { $($($metric,)*)* }
+
+        pub const TABLE: &[Row] = &[$($(Row {
+            metric: Metric::$metric,
+            group: $group,
+            name: $name,
+            shape: $shape,
+            labels: &[$($label),*],
+            help: $help,
+        },)*)*];
+    };
+}
+
+const fn known(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
+    Label {
+        name,
+        values: Values::Known(values),
+    }
+}
+
+const fn identity(name: &'static str) -> Label {
+    Label {
+        name,
+        values: Values::Identity,
+    }
+}
+
+const TOPIC: Label = Label {
+    name: "topic",
+    values: Values::Topics,
+};
+const PARTITION: Label = Label {
+    name: "partition",
+    values: Values::OwnedPartitions,
+};
+const DISPOSITION: Label = known("disposition", || {
+    let folded = Disposition::ALL
+        .iter()
+        .map(|disposition| disposition.name());
+    folded.chain([DEAD_LETTER]).collect()
+});
+const KIND: Label = known("kind", || {
+    DerivedKind::ALL.iter().map(|kind| kind.name()).collect()
+});
+const DEAD_LETTER_REASON: Label = known("reason", || DEAD_LETTER_REASONS.to_vec());
+const HALT: Label = known("reason", || Halt::NAMES.to_vec());
+const STATE: Label = known("state", || ProcessState::NAMES.to_vec());
+const STEP: Label = known("step", || Step::NAMES.to_vec());
+const CLASS: Label = known("class", || ErrorClass::NAMES.to_vec());
+const BATCH_RESULT: Label = known("result", || BatchResult::NAMES.to_vec());
+const TRANSACTION_RESULT: Label = known("result", || TransactionResult::NAMES.to_vec());
+const FENCED_BY: Label = known("reason", || FencedBy::NAMES.to_vec());
+const REBALANCE: Label = known("reason", || Rebalance::NAMES.to_vec());
+const BACKPRESSURE: Label = known("reason", || Backpressure::NAMES.to_vec());
+const RESTORE_RESULT: Label = known("result", || RestoreResult::NAMES.to_vec());
+const DIGEST_CHECK: Label = known("result", || DigestCheck::NAMES.to_vec());
+const SCHEMA_FETCH: Label = known("result", || SchemaFetch::NAMES.to_vec());
+const LEVEL: Label = known("level", || LEVELS.to_vec());
+const LINE_LOST: Label = known("reason", || LineLost::NAMES.to_vec());
+const HTTP_PATH: Label = known("path", || HTTP_PATHS.to_vec());
+const HTTP_CODE: Label = known("code", || HTTP_CODES.to_vec());
+
+/// Buckets of what takes milliseconds: steps, transactions, requests.
+const SHORT_SECONDS: Shape = Shape::Histogram(&[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+]);
+/// Buckets of ages and of work that may take long.
+const LONG_SECONDS: Shape = Shape::Histogram(&[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0, 86_400.0,
+]);
+const RECORDS: Shape = Shape::Histogram(&[
+    1.0,
+    10.0,
+    100.0,
+    1_000.0,
+    5_000.0,
+    10_000.0,
+    50_000.0,
+    100_000.0,
+    500_000.0,
+    1_000_000.0,
+]);
+const BYTES: Shape = Shape::Histogram(&[1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6]);
+const COUNTER: Shape = Shape::Counter;
+const GAUGE: Shape = Shape::Gauge;
+
+table! {
+    "Process" {
+        BuildInfo GAUGE, "meterfold_build_info", [identity("version"), identity("commit"), identity("fold_version"), identity("librdkafka"), identity("rocksdb")], "1; which program this is.";
+        ConfigInfo GAUGE, "meterfold_config_info", [identity("hash")], "1; digest of the configuration, secrets aside.";
+        InstanceState GAUGE, "meterfold_instance_state", [STATE], "1 for the state that the process is in, else 0.";
+        StartTimestamp GAUGE, "meterfold_start_timestamp_seconds", [], "When the process started.";
+        ReadyTimestamp GAUGE, "meterfold_ready_timestamp_seconds", [], "When it became ready for the first time; 0: not yet.";
+        LoopHeartbeat GAUGE, "meterfold_loop_heartbeat_timestamp_seconds", [], "When the slowest worker's loop last turned; liveness goes by it.";
+        ProcessCpuSeconds COUNTER, "process_cpu_seconds_total", [], "User and system time of the process.";
+        ProcessResidentBytes GAUGE, "process_resident_memory_bytes", [], "Memory of the process.";
+        ProcessOpenFds GAUGE, "process_open_fds", [], "File descriptors open.";
+        ProcessMaxFds GAUGE, "process_max_fds", [], "File descriptors that may be open.";
+        ProcessStartTime GAUGE, "process_start_time_seconds", [], "When the process started, as the kernel has it.";
+        LogLines COUNTER, "meterfold_log_lines_total", [LEVEL], "Log lines, those that were not written included.";
+        LogLinesLost COUNTER, "meterfold_log_lines_dropped_total", [LEVEL, LINE_LOST], "Log lines that were not written.";
+    }
+    "Pipeline" {
+        RecordsConsumed COUNTER, "meterfold_records_consumed_total", [TOPIC, PARTITION], "Input records folded and committed.";
+        ConsumedBytes COUNTER, "meterfold_consumed_bytes_total", [TOPIC], "Bytes of those records: key and value.";
+        RecordsDisposed COUNTER, "meterfold_records_disposed_total", [DISPOSITION], "What became of them; the sum equals the records consumed.";
+        ConservationResidual GAUGE, "meterfold_conservation_residual_records", [PARTITION], "Records consumed less records disposed of at the last commit; anything but 0 is a fault.";
+        DerivedEvents COUNTER, "meterfold_derived_events_total", [KIND], "Derived events committed.";
+        DerivedEventsProduced COUNTER, "meterfold_derived_events_produced_total", [KIND], "Derived events sent, those of aborted transactions included.";
+        DeadLetters COUNTER, "meterfold_dead_letters_total", [DEAD_LETTER_REASON], "Records that are no event, by reason.";
+        DeadLetterBytes COUNTER, "meterfold_dead_letter_bytes_total", [], "Bytes of dead letters.";
+        Batches COUNTER, "meterfold_batches_total", [BATCH_RESULT], "Batches, by how they ended.";
+        BatchRecords RECORDS, "meterfold_batch_records", [], "Input records of a batch.";
+        BatchBytes BYTES, "meterfold_batch_bytes", [], "Bytes of a batch's input.";
+        BatchSeconds SHORT_SECONDS, "meterfold_batch_seconds", [], "A batch from its first record to its publication.";
+        StepSeconds SHORT_SECONDS, "meterfold_step_seconds", [STEP], "Time of each step of a commit.";
+        Errors COUNTER, "meterfold_errors_total", [STEP, CLASS], "Errors, by step and by what they ask for.";
+        BackpressureSeconds COUNTER, "meterfold_backpressure_seconds_total", [BACKPRESSURE], "Time in which no input was taken, by what was full.";
+    }
+    "Freshness and positions" {
+        InputLagRecords GAUGE, "meterfold_input_lag_records", [TOPIC, PARTITION], "Last stable offset less the committed one.";
+        InputLagSeconds GAUGE, "meterfold_input_lag_seconds", [TOPIC, PARTITION], "Age of the oldest uncommitted record, or how long there has been one; 0: none.";
+        RecordEndToEndSeconds LONG_SECONDS, "meterfold_record_end_to_end_seconds", [], "From a record's append to its commit.";
+        EventLatenessSeconds LONG_SECONDS, "meterfold_event_lateness_seconds", [], "Clock less time of the event, of usage.";
+        CommittedOffset GAUGE, "meterfold_committed_offset", [TOPIC, PARTITION], "Offset of the next record to fold.";
+        LogEndOffset GAUGE, "meterfold_log_end_offset", [TOPIC, PARTITION], "High watermark of the input.";
+        LogStartOffset GAUGE, "meterfold_log_start_offset", [TOPIC, PARTITION], "First offset that the input still holds.";
+        UnstableRecords GAUGE, "meterfold_unstable_records", [TOPIC, PARTITION], "High watermark less last stable offset: what open transactions hold back.";
+        RetentionHeadroom GAUGE, "meterfold_retention_headroom_ratio", [TOPIC, PARTITION], "Age of the oldest uncommitted record by the topic's retention; at 1 records are lost.";
+        PositionGap GAUGE, "meterfold_position_gap_commits", [PARTITION], "Commits that Kafka has and the store has not.";
+        PartitionOwned GAUGE, "meterfold_partition_owned", [TOPIC, PARTITION], "1 while this process owns the partition.";
+        InputPartitions GAUGE, "meterfold_input_partitions", [TOPIC], "Partitions that the input is configured to have.";
+        LastCommitTimestamp GAUGE, "meterfold_last_commit_timestamp_seconds", [], "When this process last committed; 0: not yet.";
+        ClockTimestamp GAUGE, "meterfold_clock_timestamp_seconds", [PARTITION], "Logical clock of the partition.";
+        ClockLagSeconds GAUGE, "meterfold_clock_lag_seconds", [], "Now less the slowest clock of the partitions owned.";
+    }
+    "Halts" {
+        HaltInfo GAUGE, "meterfold_halt_info", [PARTITION, HALT], "1 for the halt that the partition is in, else 0.";
+        PartitionsWaiting GAUGE, "meterfold_partitions_waiting", [], "Partitions that stand still and will go on by themselves.";
+    }
+    "Transactions and group" {
+        Transactions COUNTER, "meterfold_transactions_total", [TRANSACTION_RESULT], "Transactions, by how they ended.";
+        TransactionSeconds SHORT_SECONDS, "meterfold_transaction_seconds", [], "A transaction from begin to its end.";
+        TransactionTimeout GAUGE, "meterfold_transaction_timeout_seconds", [], "The configured transaction.timeout.ms.";
+        ProducerRebuilds COUNTER, "meterfold_producer_rebuilds_total", [], "Producers made anew after a time-out or a run of aborts.";
+        CommitUnknownOutcomes COUNTER, "meterfold_commit_unknown_outcomes_total", [], "Commits of which the outcome had to be asked for.";
+        Fenced COUNTER, "meterfold_fenced_total", [FENCED_BY], "Times this instance was fenced, by what.";
+        Rebalances COUNTER, "meterfold_rebalances_total", [REBALANCE], "Rebalances, as this process saw them.";
+        RebalanceSeconds LONG_SECONDS, "meterfold_rebalance_seconds", [], "From a change of assignment until its partitions are handled.";
+        AssignedPartitions GAUGE, "meterfold_assigned_partitions", [], "Partitions that this process owns.";
+        WorkersJoined GAUGE, "meterfold_workers_joined", [], "Workers that are members of the group.";
+    }
+    "State store" {
+        StoreKeys GAUGE, "meterfold_store_keys", [], "Keys in the store, estimated.";
+        StoreLiveBytes GAUGE, "meterfold_store_live_bytes", [], "Live data in the store, estimated.";
+        StoreTotalBytes GAUGE, "meterfold_store_total_bytes", [], "Bytes of its files.";
+        StoreMemtableBytes GAUGE, "meterfold_store_memtable_bytes", [], "Memory of memtables.";
+        StoreTableReaderBytes GAUGE, "meterfold_store_table_reader_bytes", [], "Memory of table readers.";
+        StoreBlockCacheBytes GAUGE, "meterfold_store_block_cache_bytes", [], "Memory of the block cache that all stores share.";
+        StoreCompactionPendingBytes GAUGE, "meterfold_store_compaction_pending_bytes", [], "Bytes that wait for compaction.";
+        StoreCompactionsRunning GAUGE, "meterfold_store_compactions_running", [], "Compactions running.";
+        StoreFlushesRunning GAUGE, "meterfold_store_flushes_running", [], "Flushes running.";
+        StoreImmutableMemtables GAUGE, "meterfold_store_immutable_memtables", [], "Memtables that wait for a flush.";
+        StoreL0Files GAUGE, "meterfold_store_l0_files", [], "Files on level 0.";
+        StoreReadOnly GAUGE, "meterfold_store_read_only", [], "Stores that refuse writes, such as on a full disk.";
+        StoreBackgroundErrors COUNTER, "meterfold_store_background_errors_total", [], "Errors of flushes and compactions.";
+        StoreCorruptions COUNTER, "meterfold_store_corruptions_total", [], "Stores put into quarantine.";
+        DedupEntries GAUGE, "meterfold_dedup_entries", [], "Event ids remembered.";
+        DedupFilterBytes GAUGE, "meterfold_dedup_filter_bytes", [], "Memory of the filters before them.";
+        DedupWindowStart GAUGE, "meterfold_dedup_window_start_timestamp_seconds", [], "Start of the oldest day whose ids are remembered; 0: none.";
+        VolumeAvailableBytes GAUGE, "meterfold_volume_available_bytes", [], "Free space where the state lies.";
+        VolumeSizeBytes GAUGE, "meterfold_volume_size_bytes", [], "Size of that volume.";
+        VolumeInodesAvailable GAUGE, "meterfold_volume_inodes_available", [], "Free inodes of that volume.";
+    }
+    "Recovery" {
+        RestoreRecords COUNTER, "meterfold_restore_records_total", [], "Changelog records applied by restores.";
+        RestoreRemaining GAUGE, "meterfold_restore_remaining_records", [], "Changelog records that restores still want, estimated.";
+        RestoreSeconds LONG_SECONDS, "meterfold_restore_seconds", [], "A partition from its assignment until it folds.";
+        Restores COUNTER, "meterfold_restores_total", [RESTORE_RESULT], "Starts of partitions: from a store that was equal, with a tail, in full, or failed.";
+        StateDigestChecks COUNTER, "meterfold_state_digest_checks_total", [DIGEST_CHECK], "State digests compared with META after a restore.";
+    }
+    "Schema registry" {
+        SchemaCacheEntries GAUGE, "meterfold_schema_cache_entries", [], "Writer schemas in memory.";
+        SchemaFetches COUNTER, "meterfold_schema_fetches_total", [SCHEMA_FETCH], "Questions to the registry, by answer.";
+        SchemaFetchSeconds SHORT_SECONDS, "meterfold_schema_fetch_seconds", [], "Time of such a question.";
+    }
+    "HTTP" {
+        HttpRequests COUNTER, "meterfold_http_requests_total", [HTTP_PATH, HTTP_CODE], "Requests answered.";
+        HttpRequestSeconds SHORT_SECONDS, "meterfold_http_request_duration_seconds", [HTTP_PATH], "Time to answer one.";
+        HttpConnections GAUGE, "meterfold_http_connections", [], "Connections open.";
+        HttpConnectionsDropped COUNTER, "meterfold_http_connections_dropped_total", [], "Connections closed because they were slow, idle for too long or the oldest of too many.";
+    }
+}
+
+/// `docs/metrics.md`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n\
+         What `GET /metrics` exports: the classic text format, or OpenMetrics when asked for. The\n\
+         list is printed from `src/telemetry/table.rs` and compared by a test; a rename is a breaking\n\
+         change. Every known value of a label is exported as 0 from the start; series with a\n\
+         `partition` exist for owned partitions only. No label ever names a team, an app or an event.\n",
+    );
+    let mut group = "";
+    for row in TABLE {
+        if row.group != group {
+            group = row.group;
+            let _ = write!(
+                text,
+                "\n## {group}\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n"
+            );
+        }
+        let labels: Vec<String> = row.labels.iter().map(label_text).collect();
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} |",
+            row.name,
+            row.shape.name(),
+            labels.join("; "),
+            row.help
+        );
+    }
+    text.push_str("\n## Buckets\n\nUpper bounds of histograms; the last bucket is `+Inf`.\n\n");
+    for row in TABLE {
+        if let Shape::Histogram(bounds) = row.shape {
+            let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
+            let _ = writeln!(text, "- `{}`: {}", row.name, bounds.join(", "));
+        }
+    }
+    text
+}
+
+fn label_text(label: &Label) -> String {
+    let name = label.name;
+    match label.values {
+        Values::Known(values) => format!("`{name}`: {}", values().join(", ")),
+        Values::Topics | Values::OwnedPartitions | Values::Identity => format!("`{name}`"),
+    }
+}
+
+impl Shape {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Shape::Counter => "counter",
+            Shape::Gauge => "gauge",
+            Shape::Histogram(_) => "histogram",
+        }
+    }
+}
+
+impl Row {
+    /// Whether its series come and go with ownership.
+    pub fn is_by_partition(&self) -> bool {
+        let mut labels = self.labels.iter();
+        labels.any(|label| matches!(label.values, Values::OwnedPartitions))
+    }
+}
