@@ -1,7 +1,7 @@
 //! Places where a test ends or delays the process: the steps of the commit protocol (`engine.md` 3).
 //!
 //! Compiled in always, off unless the environment names one when the process starts:
-//! `METERFOLD_FAIL_POINT=STEP:COUNT:ACTION`, for example `s5:3:kill` — at the third time that step
+//! `FAIL_POINT_OF_METERFOLD=STEP:COUNT:ACTION`, for example `s5:3:kill` — at the third time that step
 //! s5 is passed, the process kills itself with SIGKILL. Actions: `kill`, `abort`, `panic`,
 //! `sleep=MILLISECONDS`. Steps: `s0` (before the first record is folded) to `s7`, `s3-partial` (some
 //! of the output is produced), `restore`.
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub const VARIABLE: &str = "METERFOLD_FAIL_POINT";
+pub const VARIABLE: &str = "FAIL_POINT_OF_METERFOLD";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -1,0 +1,68 @@
+//! News of ownership: the callback only keeps them, the worker acts on them after the poll that
+//! brought them (`engine.md` 6).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka_sys::rd_kafka_resp_err_t as code;
+
+/// What the group decided, in the order of its decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    Assign(Vec<u16>),
+    Revoke(Vec<u16>),
+}
+
+#[derive(Default)]
+pub struct Ownership {
+    news: Mutex<VecDeque<News>>,
+    /// The consumer is being closed: nobody will act on news any more.
+    is_closing: AtomicBool,
+}
+
+impl Ownership {
+    pub fn next(&self) -> Option<News> {
+        self.lock().pop_front()
+    }
+
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<News>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Ownership {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(event = "consumer_error", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Ownership {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, found: code, list: &mut TopicPartitionList) {
+        if self.is_closing.load(Ordering::Acquire) {
+            let answered = match found {
+                code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(list),
+                _ => consumer.incremental_unassign(list),
+            };
+            if let Err(error) = answered {
+                tracing::debug!(event = "rebalance_at_close", "{error}");
+            }
+            return;
+        }
+        let elements = list.elements();
+        let partitions = elements.iter().filter_map(|it| u16::try_from(it.partition()).ok());
+        let partitions = partitions.collect();
+        self.lock().push_back(match found {
+            code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => News::Assign(partitions),
+            _ => News::Revoke(partitions),
+        });
+    }
+}
