@@ -133,7 +133,17 @@ pub enum DeadLetterReason {
     TooOld,
     NegativeQuantity,
     QuantityTooLarge,
+    /// From here on: of records of a log only (`interfaces.md` 5).
+    TooLarge,
+    WrongKey,
+    WrongPartition,
+    WrongTopic,
+    TickNotAllowed,
 }
+
+/// `type` of the two types of usage.
+pub const API_CALL_TYPE: &str = "meterfold.api-call.v1";
+pub const USAGE_CORRECTED_TYPE: &str = "meterfold.usage-corrected.v1";
 
 /// `type` of a clock tick; the one type whose recorded time is not guarded.
 pub const CLOCK_TICK_TYPE: &str = "meterfold.clock-tick.v1";
@@ -148,6 +158,21 @@ impl Fault {
 }
 
 impl DeadLetterReason {
+    pub const ALL: [DeadLetterReason; 12] = [
+        DeadLetterReason::Malformed,
+        DeadLetterReason::UnknownType,
+        DeadLetterReason::TimeInFuture,
+        DeadLetterReason::NoRateCard,
+        DeadLetterReason::TooOld,
+        DeadLetterReason::NegativeQuantity,
+        DeadLetterReason::QuantityTooLarge,
+        DeadLetterReason::TooLarge,
+        DeadLetterReason::WrongKey,
+        DeadLetterReason::WrongPartition,
+        DeadLetterReason::WrongTopic,
+        DeadLetterReason::TickNotAllowed,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             DeadLetterReason::Malformed => "malformed",
@@ -157,6 +182,11 @@ impl DeadLetterReason {
             DeadLetterReason::TooOld => "too_old",
             DeadLetterReason::NegativeQuantity => "negative_quantity",
             DeadLetterReason::QuantityTooLarge => "quantity_too_large",
+            DeadLetterReason::TooLarge => "too_large",
+            DeadLetterReason::WrongKey => "wrong_key",
+            DeadLetterReason::WrongPartition => "wrong_partition",
+            DeadLetterReason::WrongTopic => "wrong_topic",
+            DeadLetterReason::TickNotAllowed => "tick_not_allowed",
         }
     }
 }
@@ -224,8 +254,8 @@ impl<S: Copy> Event<S> {
 impl<S> Body<S> {
     pub const fn type_name(&self) -> &'static str {
         match self {
-            Body::ApiCall(_) => "meterfold.api-call.v1",
-            Body::UsageCorrected { .. } => "meterfold.usage-corrected.v1",
+            Body::ApiCall(_) => API_CALL_TYPE,
+            Body::UsageCorrected { .. } => USAGE_CORRECTED_TYPE,
             Body::OfferingEnrolled(_) => "meterfold.offering-enrolled.v1",
             Body::PostpayCancelled => "meterfold.postpay-cancelled.v1",
             Body::StandingChanged { .. } => "meterfold.standing-changed.v1",

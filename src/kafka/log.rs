@@ -26,7 +26,7 @@ use super::input::{FETCH_RECORDS_MAX, Inputs, Trouble};
 use super::kept::{KeptReader, watermarks};
 use super::native::{self, GroupMetadata, PartitionQueue};
 use super::rebalance::{News, Ownership};
-use super::registry::Schemata;
+use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
 
 /// Time for a question to the group's coordinator.

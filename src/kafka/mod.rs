@@ -1,3 +1,11 @@
 //! Floor 2, Kafka: clients, topics, records in and transactions out.
 
 pub mod client;
+pub mod derived_format;
+pub mod input;
+pub mod kept;
+pub mod log;
+mod native;
+pub mod rebalance;
+pub mod schemata;
+pub mod transaction;

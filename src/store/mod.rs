@@ -2,6 +2,7 @@
 //! exact memory of ids on top of either.
 
 pub mod dedup;
+pub mod directory;
 pub mod filter;
 pub mod memory;
 mod recent_ids;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode, Options,
+    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
@@ -20,6 +20,9 @@ use crate::ports::{CellVisitor, Changes, Store, StoreError};
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
+/// The same for all databases of a process on a log.
+const SHARED_CACHE_BYTES: usize = 64 << 20;
+const SHARED_MEMTABLES_BYTES: usize = 128 << 20;
 
 /// An open database directory.
 #[derive(Clone)]
@@ -34,11 +37,46 @@ pub struct RocksStore {
     write_options: WriteOptions,
 }
 
+/// Memory that several databases share: one block cache, one sum of write buffers.
+#[derive(Clone)]
+pub struct Budget {
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+}
+
+impl Budget {
+    pub fn new() -> Budget {
+        Budget {
+            cache: Cache::new_lru_cache(SHARED_CACHE_BYTES),
+            write_buffers: WriteBufferManager::new_write_buffer_manager(SHARED_MEMTABLES_BYTES, false),
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::new()
+    }
+}
+
 impl Rocks {
     /// Opens the database at `path`, creating it if it is not there.
     pub fn open(path: &Path) -> Result<Rocks, StoreError> {
+        Rocks::open_with(path, &Cache::new_lru_cache(BLOCK_CACHE_BYTES), None)
+    }
+
+    /// The same, within a budget of memory.
+    pub fn open_within(path: &Path, budget: &Budget) -> Result<Rocks, StoreError> {
+        Rocks::open_with(path, &budget.cache, Some(&budget.write_buffers))
+    }
+
+    fn open_with(
+        path: &Path,
+        cache: &Cache,
+        write_buffers: Option<&WriteBufferManager>,
+    ) -> Result<Rocks, StoreError> {
         let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+        table.set_block_cache(cache);
         table.set_bloom_filter(10.0, false);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
@@ -52,6 +90,9 @@ impl Rocks {
         options.set_max_write_buffer_number(MEMTABLES_MAX);
         options.set_keep_log_file_num(1);
         options.set_max_open_files(512);
+        if let Some(write_buffers) = write_buffers {
+            options.set_write_buffer_manager(write_buffers);
+        }
         let db = DB::open(&options, path).map_err(failed)?;
         Ok(Rocks { db: Arc::new(db) })
     }
@@ -80,6 +121,13 @@ impl Rocks {
 }
 
 impl RocksStore {
+    /// Makes what was applied durable; waits for it only if `is_last`.
+    pub fn flush(&self, is_last: bool) -> Result<(), StoreError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(is_last);
+        self.db.flush_opt(&options).map_err(failed)
+    }
+
     fn key(&self, key: &[u8]) -> Vec<u8> {
         [&self.partition, key].concat()
     }

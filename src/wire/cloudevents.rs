@@ -2,16 +2,21 @@
 //!
 //! Form and range are checked here, in the order that the specification gives, so that a faulty
 //! record names the same field wherever it is read. What a rate book, a team's state or the clock
-//! would refuse is accepted: that is the fold's matter. Readers of files and Kafka records call this.
+//! would refuse is accepted: that is the fold's matter. Readers of files and Kafka records call this;
+//! for the binary mode of Kafka records see [`decode_binary`].
+
+mod binary;
 
 use std::borrow::Cow;
+
+pub use binary::decode_binary;
 
 use super::json::{Kind, Malformed, Scanner, Value};
 use super::span::{Decoded, Span};
 use crate::billing::amount::Tokens;
 use crate::billing::event::{
-    AccountKind, Body, CLOCK_TICK_TYPE, DeadLetterReason, Event, Fault, Offering, Purpose, Status,
-    Usage,
+    API_CALL_TYPE, AccountKind, Body, CLOCK_TICK_TYPE, DeadLetterReason, Event, Fault, Offering,
+    Purpose, Status, USAGE_CORRECTED_TYPE, Usage,
 };
 use crate::billing::time::Instant;
 
@@ -195,6 +200,7 @@ impl<'a> Reader<'a> {
         Decoded {
             recorded,
             is_tick,
+            is_usage: matches!(&*type_name, API_CALL_TYPE | USAGE_CORRECTED_TYPE),
             source,
             id,
             subject,
@@ -273,8 +279,8 @@ impl<'a> Reader<'a> {
 
 fn body_reader<'a>(type_name: &str) -> Result<BodyReader<'a>, Fault> {
     Ok(match type_name {
-        "meterfold.api-call.v1" => Reader::api_call,
-        "meterfold.usage-corrected.v1" => Reader::usage_corrected,
+        API_CALL_TYPE => Reader::api_call,
+        USAGE_CORRECTED_TYPE => Reader::usage_corrected,
         "meterfold.offering-enrolled.v1" => Reader::offering_enrolled,
         "meterfold.postpay-cancelled.v1" => |_| Ok(Body::PostpayCancelled),
         "meterfold.standing-changed.v1" => Reader::standing_changed,
@@ -1081,14 +1087,15 @@ mod tests {
             let Decoded {
                 recorded,
                 is_tick,
+                is_usage,
                 source,
                 id,
                 subject,
                 event,
             } = read(&faulty).decoded;
             assert_eq!(
-                (recorded, is_tick, source, id, subject),
-                (None, false, None, None, None)
+                (recorded, is_tick, is_usage, source, id, subject),
+                (None, false, false, None, None, None)
             );
             assert_eq!(event, Err(Fault::malformed("record")), "{faulty}");
         }

@@ -65,13 +65,27 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Reads the part of `record` behind `start`, as the value of a member of the record's own object.
+    pub fn of_member(record: &'a str, start: usize) -> Scanner<'a> {
+        Scanner {
+            record,
+            rest: record[start..].as_bytes(),
+            depth: 1,
+        }
+    }
+
+    /// Nothing but white space is left.
+    pub fn is_at_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
     /// Reads the whole record as one object; `known` as for [`Scanner::value_with`].
     pub fn document(
         &mut self,
         known: impl FnMut(&mut Scanner<'a>, &str) -> Result<bool, Malformed>,
     ) -> Result<(), Malformed> {
         let value = self.value_with(known)?;
-        if value.kind == Kind::Object && self.peek().is_none() {
+        if value.kind == Kind::Object && self.is_at_end() {
             Ok(())
         } else {
             Err(Malformed)
@@ -307,8 +321,9 @@ impl Value {
         end: 0,
     };
 
-    /// A record is far shorter than 4 GiB, so that no place is cut.
-    const fn new(kind: Kind, start: usize, end: usize) -> Value {
+    /// A value that stands at `start..end` of its record, a string with its quotes. A record is far
+    /// shorter than 4 GiB, so that no place is cut.
+    pub const fn new(kind: Kind, start: usize, end: usize) -> Value {
         Value {
             kind,
             start: start as u32,

@@ -35,6 +35,8 @@ pub struct Decoded {
     pub recorded: Option<Instant>,
     /// The type reads `meterfold.clock-tick.v1`, whatever else is wrong with the record.
     pub is_tick: bool,
+    /// The type reads as one of the two types of usage, whatever else is wrong.
+    pub is_usage: bool,
     /// `source`, `id` and `subject` as far as they are readable strings; for the trace.
     pub source: Option<Span>,
     pub id: Option<Span>,
@@ -91,6 +93,7 @@ impl Decoded {
         Decoded {
             recorded: None,
             is_tick: false,
+            is_usage: false,
             source: None,
             id: None,
             subject: None,

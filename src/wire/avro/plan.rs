@@ -8,6 +8,7 @@ use super::cursor::{Corrupt, Cursor};
 use super::layout::{Layout, Node, NodeId, Record, SchemaError};
 use super::reader::{BodyReader, Field, Reader, body_reader};
 use super::{RECORD_BYTES_MAX, catalog};
+use crate::wire::attributes::Attributes;
 use crate::wire::span::Decoded;
 
 /// How to decode the datums of one writer schema.
@@ -73,11 +74,21 @@ impl Plan {
     /// length where the writer has no enumerations, else by at most
     /// [`TEXT_GROWTH_MAX`](super::TEXT_GROWTH_MAX) times it.
     pub fn decode(&self, datum: &[u8], side: &mut String) -> Decoded {
+        self.decode_beside(datum, None, side)
+    }
+
+    /// The same for a datum that has attributes beside it, which must agree with it.
+    pub fn decode_beside(
+        &self,
+        datum: &[u8],
+        beside: Option<&Attributes<'_>>,
+        side: &mut String,
+    ) -> Decoded {
         if datum.len() > RECORD_BYTES_MAX {
             return Decoded::unreadable();
         }
         let side_len = side.len();
-        match self.decode_next(datum, side) {
+        match self.decode_first(datum, beside, side) {
             Some((decoded, len)) if len == datum.len() => decoded,
             _ => {
                 side.truncate(side_len);
@@ -89,8 +100,17 @@ impl Plan {
     /// Decodes the datum at the start of `bytes` and tells its length, which is not 0. None: no
     /// datum starts here, and where the next one would start cannot be known.
     pub fn decode_next(&self, bytes: &[u8], side: &mut String) -> Option<(Decoded, usize)> {
+        self.decode_first(bytes, None, side)
+    }
+
+    fn decode_first(
+        &self,
+        bytes: &[u8],
+        beside: Option<&Attributes<'_>>,
+        side: &mut String,
+    ) -> Option<(Decoded, usize)> {
         let mut cursor = Cursor::new(bytes);
-        let mut reader = Reader::new(side);
+        let mut reader = Reader::new(side, beside);
         let record = self.read(&mut cursor, &mut reader).ok()?;
         let len = bytes.len() - cursor.rest().len();
         match (len, record) {

@@ -6,10 +6,11 @@
 use super::cursor::Value;
 use crate::billing::amount::Tokens;
 use crate::billing::event::{
-    AccountKind, Body, CLOCK_TICK_TYPE, DeadLetterReason, Event, Fault, Offering, Purpose, Status,
-    Usage,
+    API_CALL_TYPE, AccountKind, Body, CLOCK_TICK_TYPE, DeadLetterReason, Event, Fault, Offering,
+    Purpose, Status, USAGE_CORRECTED_TYPE, Usage,
 };
 use crate::billing::time::Instant;
+use crate::wire::attributes::Attributes;
 use crate::wire::span::{Decoded, Span};
 
 /// Most characters of a subject.
@@ -85,8 +86,12 @@ fields! {
 }
 
 impl Field {
+    const fn detail(self) -> &'static str {
+        Field::DETAILS[self as usize]
+    }
+
     const fn malformed(self) -> Fault {
-        Fault::malformed(Field::DETAILS[self as usize])
+        Fault::malformed(self.detail())
     }
 }
 
@@ -95,8 +100,8 @@ pub(super) type BodyReader = fn(&mut Reader<'_, '_>) -> Result<Body<Span>, Fault
 
 pub(super) fn body_reader(type_name: &str) -> Option<BodyReader> {
     Some(match type_name {
-        "meterfold.api-call.v1" => |reader| reader.api_call(),
-        "meterfold.usage-corrected.v1" => |reader| reader.usage_corrected(),
+        API_CALL_TYPE => |reader| reader.api_call(),
+        USAGE_CORRECTED_TYPE => |reader| reader.usage_corrected(),
         "meterfold.offering-enrolled.v1" => |reader| reader.offering_enrolled(),
         "meterfold.postpay-cancelled.v1" => |_| Ok(Body::PostpayCancelled),
         "meterfold.standing-changed.v1" => |reader| reader.standing_changed(),
@@ -113,10 +118,11 @@ pub(super) fn body_reader(type_name: &str) -> Option<BodyReader> {
     })
 }
 
-/// The fields of one datum, and where text goes.
+/// The fields of one datum, where text goes, and the attributes that must be equal.
 pub(super) struct Reader<'a, 'side> {
     values: [Value<'a>; Field::COUNT],
     side: &'side mut String,
+    beside: Option<&'side Attributes<'side>>,
 }
 
 /// What the trace and the clock want to know of any record, faulty or not.
@@ -130,10 +136,14 @@ struct Envelope {
 }
 
 impl<'a, 'side> Reader<'a, 'side> {
-    pub fn new(side: &'side mut String) -> Reader<'a, 'side> {
+    pub fn new(
+        side: &'side mut String,
+        beside: Option<&'side Attributes<'side>>,
+    ) -> Reader<'a, 'side> {
         Reader {
             values: [Value::Absent; Field::COUNT],
             side,
+            beside,
         }
     }
 
@@ -141,13 +151,13 @@ impl<'a, 'side> Reader<'a, 'side> {
         &mut self.values[field as usize]
     }
 
-    /// Checks the fields that were read. `body` is the record's type and how to read its members;
+    /// Checks the fields that were read, and those beside them. `body` is the record's type and how to read its members;
     /// None is the unknown type.
     pub fn decoded(&mut self, body: Option<(&'static str, BodyReader)>) -> Decoded {
-        let envelope =
-            self.envelope(body.is_some_and(|(type_name, _)| type_name == CLOCK_TICK_TYPE));
+        let type_name = body.map_or("", |(type_name, _)| type_name);
+        let envelope = self.envelope(type_name == CLOCK_TICK_TYPE);
         let side_len = self.side.len();
-        let event = self.event(&envelope, body.map(|(_, body_reader)| body_reader));
+        let event = self.event(&envelope, body);
         if event.is_err() {
             self.side.truncate(side_len);
         }
@@ -162,6 +172,7 @@ impl<'a, 'side> Reader<'a, 'side> {
         Decoded {
             recorded,
             is_tick,
+            is_usage: matches!(type_name, API_CALL_TYPE | USAGE_CORRECTED_TYPE),
             source,
             id,
             subject,
@@ -193,27 +204,39 @@ impl<'a, 'side> Reader<'a, 'side> {
     fn event(
         &mut self,
         envelope: &Envelope,
-        body_reader: Option<BodyReader>,
+        body: Option<(&'static str, BodyReader)>,
     ) -> Result<Event<Span>, Fault> {
         let not_empty = |span: &Span| !span.is_empty();
+        let version = |beside: &[u8]| beside == b"1.0";
+        self.agrees(|beside| beside.specversion, "specversion", version)?;
         let id = envelope.id.filter(not_empty).ok_or(Field::Id.malformed())?;
+        self.text_agrees(|beside| beside.id, Field::Id)?;
         let source = envelope
             .source
             .filter(not_empty)
             .ok_or(Field::Source.malformed())?;
+        self.text_agrees(|beside| beside.source, Field::Source)?;
         let unknown_type = Fault {
             reason: DeadLetterReason::UnknownType,
             detail: "type",
         };
-        let read_body = body_reader.ok_or(unknown_type)?;
-        let team = match envelope.is_tick {
-            true => Span::of_side(self.side.len(), 0),
-            false => self.team(envelope.subject)?,
+        let (type_name, read_body) = body.ok_or(unknown_type)?;
+        self.agrees(
+            |beside| beside.type_name,
+            "type",
+            |beside| beside == type_name.as_bytes(),
+        )?;
+        let team = if envelope.is_tick {
+            Span::of_side(self.side.len(), 0)
+        } else {
+            let team = self.team(envelope.subject)?;
+            self.text_agrees(|beside| beside.subject, Field::Subject)?;
+            team
         };
         let time = envelope.time.ok_or(Field::Time.malformed())?;
-        if envelope.recorded.is_none() {
-            return Err(Field::RecordedTime.malformed());
-        }
+        self.instant_agrees(|beside| beside.time, Field::Time, time)?;
+        let recorded = envelope.recorded.ok_or(Field::RecordedTime.malformed())?;
+        self.instant_agrees(|beside| beside.recordedtime, Field::RecordedTime, recorded)?;
         let body = read_body(self)?;
         Ok(Event {
             source,
@@ -231,6 +254,42 @@ impl<'a, 'side> Reader<'a, 'side> {
         subject
             .filter(|_| fits && !text.is_empty())
             .ok_or(Field::Subject.malformed())
+    }
+}
+
+/// How to find one attribute.
+type Attribute = for<'a> fn(&Attributes<'a>) -> Option<&'a [u8]>;
+
+/// The attributes beside the datum: each that is there says the same, or it is malformed.
+impl Reader<'_, '_> {
+    #[inline]
+    fn agrees(
+        &self,
+        attribute: Attribute,
+        detail: &'static str,
+        is_same: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        match self.beside.and_then(attribute) {
+            Some(beside) if !is_same(beside) => Err(Fault::malformed(detail)),
+            _ => Ok(()),
+        }
+    }
+
+    fn text_agrees(&self, attribute: Attribute, field: Field) -> Result<(), Fault> {
+        let text = self.text(self.field(field)).map(str::as_bytes);
+        self.agrees(attribute, field.detail(), |beside| text == Some(beside))
+    }
+
+    fn instant_agrees(
+        &self,
+        attribute: Attribute,
+        field: Field,
+        instant: Instant,
+    ) -> Result<(), Fault> {
+        self.agrees(attribute, field.detail(), |beside| {
+            let text = str::from_utf8(beside).ok();
+            text.and_then(Instant::parse) == Some(instant)
+        })
     }
 }
 

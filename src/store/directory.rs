@@ -1,0 +1,86 @@
+//! The stores of a process on a log: one RocksDB directory a partition under one state directory,
+//! with one budget of memory for all.
+//!
+//! A partition may come back to a process before another of its workers has closed it; the set of
+//! open ones is shared, and an assignment waits.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ports::StoreError;
+use crate::ports::log::Stores;
+
+use super::rocks::{Budget, Rocks, RocksStore};
+
+/// One worker's handle; clones share.
+#[derive(Clone)]
+pub struct Directory {
+    path: PathBuf,
+    budget: Budget,
+    open: Arc<Mutex<BTreeSet<u16>>>,
+}
+
+impl Directory {
+    pub fn new(path: &Path) -> std::io::Result<Directory> {
+        fs::create_dir_all(path)?;
+        Ok(Directory {
+            path: path.to_owned(),
+            budget: Budget::new(),
+            open: Arc::default(),
+        })
+    }
+
+    pub fn partition_path(&self, partition: u16) -> PathBuf {
+        self.path.join(format!("partition-{partition}"))
+    }
+
+    fn with_open<T>(&self, use_set: impl FnOnce(&mut BTreeSet<u16>) -> T) -> T {
+        use_set(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Stores for Directory {
+    type Store = RocksStore;
+
+    fn open(&mut self, partition: u16) -> Result<Option<RocksStore>, StoreError> {
+        if !self.with_open(|open| open.insert(partition)) {
+            return Ok(None);
+        }
+        let opened = Rocks::open_within(&self.partition_path(partition), &self.budget);
+        match opened {
+            Ok(rocks) => Ok(Some(rocks.partition(partition))),
+            Err(error) => {
+                self.with_open(|open| open.remove(&partition));
+                Err(error)
+            }
+        }
+    }
+
+    fn flush(&mut self, store: &RocksStore, is_last: bool) -> Result<(), StoreError> {
+        store.flush(is_last)
+    }
+
+    fn close(&mut self, partition: u16, store: RocksStore) {
+        drop(store);
+        self.with_open(|open| open.remove(&partition));
+    }
+
+    fn discard(&mut self, partition: u16, is_kept: bool) -> Result<(), StoreError> {
+        let path = self.partition_path(partition);
+        let failed = |error: std::io::Error| {
+            StoreError::Failed(format!("{}: cannot be put away: {error}", path.display()))
+        };
+        if !is_kept {
+            return match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+                _ => Ok(()),
+            };
+        }
+        let aside = (1..)
+            .map(|number| path.with_extension(format!("quarantined-{number}")))
+            .find(|aside| !aside.exists());
+        aside.map_or(Ok(()), |aside| fs::rename(&path, aside).map_err(failed))
+    }
+}
