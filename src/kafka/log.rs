@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::billing::time::Instant;
-use crate::config::{Config, OnWrongPartition, RecordedTime};
+use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::ports::log::{
     Committed, Halt, HaltCode, Happening, Kept, KeptRecord, Log, LogError, Offsets, Outcome,
 };
@@ -92,7 +92,7 @@ impl KafkaLog {
         let reader = client::reader(config, &format!("reader-{worker}"));
         let mut asker = reader.clone();
         asker.set("isolation.level", "read_uncommitted");
-        let session = config.kafka.millis("session.timeout.ms", client::SESSION_TIMEOUT_MILLIS);
+        let session = config.kafka.millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
         let session_timeout = Duration::from_millis(session);
         let producer = client::worker_producer(config, worker);
         let log = KafkaLog {

@@ -267,7 +267,7 @@ impl Transactions {
                 BaseRecord::with_opaque_to(self.topic_of(event), 0)
                     .partition(partition)
                     .key(event.team.as_bytes())
-                    .payload(&payload)
+                    .payload(payload.as_ref())
                     .headers(headers),
             )?;
         }
