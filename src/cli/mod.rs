@@ -1,5 +1,6 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
+mod config_args;
 pub mod failure;
 mod file_state;
 pub mod generate;
@@ -9,3 +10,5 @@ pub mod panic;
 pub mod rates;
 pub mod replay;
 mod summary;
+pub mod topics;
+pub mod validate;

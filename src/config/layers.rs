@@ -57,7 +57,12 @@ impl Layers {
         // What could not be parsed would give faults that are none.
         if errors.is_empty() {
             let at = |offset| Place::File(place.to_owned(), line_of(offset));
+            let earlier = self.faults.len();
             self.add_table("", document.get_ref(), &at);
+            self.faults[earlier..].sort_by_key(|fault| match fault.place {
+                Place::File(_, line) => line,
+                _ => 0,
+            });
         }
     }
 

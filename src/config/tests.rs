@@ -143,7 +143,7 @@ fn every_key_is_in_the_documents_and_can_be_set_by_each_layer() {
 
 fn another_value(kind: Kind) -> &'static str {
     match kind {
-        Kind::Integer(from, _) if from == 20_000 => "20001",
+        Kind::Integer(20_000, _) => "20001",
         Kind::Integer(..) => "2",
         Kind::Boolean => "true",
         Kind::Choice(words) => words[1],

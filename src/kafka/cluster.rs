@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -137,8 +139,14 @@ impl Cluster {
             .map_err(|error| self.kafka_error("asking for offsets", &error))
     }
 
-    /// Settings in force of topics that there are, in their order.
-    pub fn settings(&self, topics: &[&str]) -> Result<Vec<TopicSettings>, ClusterError> {
+    /// Settings in force, by topic.
+    pub fn settings(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, TopicSettings>, ClusterError> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let question = "reading settings of topics";
         let specifiers: Vec<ResourceSpecifier<'_>> = topics
             .iter()
@@ -146,22 +154,23 @@ impl Cluster {
             .collect();
         let asked = self.admin.describe_configs(&specifiers, &self.options());
         let answers = wait(asked).map_err(|error| self.kafka_error(question, &error))?;
-        answers
-            .into_iter()
-            .map(|answer| {
-                let entries = answer
-                    .map_err(|code| self.error(question, code, code.to_string()))?
-                    .entries;
-                Ok(entries
-                    .into_iter()
-                    .filter_map(|entry| Some((entry.name, entry.value?)))
-                    .collect())
-            })
-            .collect()
+        let mut settings = BTreeMap::new();
+        for answer in answers {
+            let answer = answer.map_err(|code| self.error(question, code, code.to_string()))?;
+            if let OwnedResourceSpecifier::Topic(topic) = answer.specifier {
+                let entries = answer.entries.into_iter();
+                let entries = entries.filter_map(|entry| Some((entry.name, entry.value?)));
+                settings.insert(topic, entries.collect());
+            }
+        }
+        Ok(settings)
     }
 
     /// Makes topics. Returns whether each was made; false: it was there by now.
     pub fn create(&self, topics: &[NewTopic<'_>]) -> Result<Vec<bool>, ClusterError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
         let made = self.admin.create_topics(topics, &self.options());
         let question = "making topics";
         let answers = wait(made).map_err(|error| self.kafka_error(question, &error))?;

@@ -1,0 +1,82 @@
+//! `meterfold topics`: makes the topics of a configuration, or says what is wrong with them.
+
+use std::io::Write as _;
+
+use clap::{Args, Subcommand};
+
+use crate::config::Config;
+use crate::kafka::cluster::Cluster;
+use crate::kafka::topics::{self, Severity};
+
+use super::config_args::{ConfigArgs, TimeoutArgs};
+use super::failure::Failure;
+
+/// Make the topics with the right settings, or check them
+#[derive(Args, Debug)]
+pub struct TopicsArgs {
+    #[command(subcommand)]
+    command: TopicsCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum TopicsCommand {
+    /// Make the topics that are missing, inputs too; never alter one that is there
+    #[command(after_help = "\
+Example:
+  meterfold topics create --config meterfold.toml
+
+Exit codes: 0 all are there and right, 4 configuration or a topic is wrong, 5 brokers unreachable,
+6 access refused.")]
+    Create(TopicsOptions),
+    /// Say what is wrong with each topic, and the command that mends it
+    #[command(after_help = "\
+Example:
+  meterfold topics check --config meterfold.toml --timeout 10
+
+Exit codes: 0 all are right (warnings apart), 4 configuration or a topic is wrong, 5 brokers
+unreachable, 6 access refused.")]
+    Check(TopicsOptions),
+}
+
+#[derive(Args, Debug)]
+struct TopicsOptions {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    timeout: TimeoutArgs,
+}
+
+pub fn run(args: TopicsArgs) -> Result<(), Failure> {
+    let (TopicsCommand::Create(options) | TopicsCommand::Check(options)) = &args.command;
+    let config = options.config.load()?;
+    let cluster = options.timeout.connect(&config)?;
+    if let TopicsCommand::Create(_) = args.command {
+        for creation in topics::create(&cluster, &config)? {
+            let what = if creation.is_new { "made" } else { "was there" };
+            say(&format!("{}: {what}", creation.topic))?;
+        }
+    }
+    let count = check(&cluster, &config)?;
+    say(&format!("{count} topics are as they must be"))
+}
+
+/// Prints warnings; fails where a topic is wrong. Returns the number of topics.
+pub fn check(cluster: &Cluster, config: &Config) -> Result<usize, Failure> {
+    let faults = topics::check(cluster, config)?;
+    let (warnings, errors): (Vec<_>, Vec<_>) = faults
+        .into_iter()
+        .partition(|fault| fault.severity == Severity::Warning);
+    for warning in warnings {
+        eprintln!("{warning}");
+    }
+    if !errors.is_empty() {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        return Err(Failure::invalid(lines.join("\n")));
+    }
+    Ok(topics::rules(config).len())
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{line}")
+        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+}
