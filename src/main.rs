@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use meterfold::cli::{generate, inspect, panic, rates, replay, topics, validate};
+use meterfold::cli::{generate, inspect, panic, rates, replay, run, topics, validate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,6 +20,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Replay(replay::ReplayArgs),
     Rates(rates::RatesArgs),
     Generate(generate::GenerateArgs),
@@ -31,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     panic::end_process_on_panic();
     let result = match Arguments::parse().command {
+        Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Rates(args) => rates::run(args),
         Command::Generate(args) => generate::run(args),

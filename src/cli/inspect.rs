@@ -12,7 +12,6 @@ use crate::files::outputs::DERIVED;
 use crate::processor::accounts;
 use crate::processor::partition::Partition;
 use crate::store::rocks::RocksStore;
-use crate::wire::partitioner::partition_of;
 
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
@@ -57,18 +56,24 @@ pub fn run(args: InspectArgs) -> Result<(), Failure> {
 fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
     let place = state.display();
     let unusable = |error: &dyn std::fmt::Display| Failure::state(format!("{place}: {error}"));
-    let rocks = file_state::hold(state)?
-        .ok_or_else(|| Failure::usage(format!("{place}: no state is there")))?;
-    let text = file_state::stored_book(&rocks.partition(0))?
-        .ok_or_else(|| unusable(&"holds no rate book"))?;
+    let stores = stores(state)?;
+    let first = stores.first().ok_or_else(|| unusable(&"holds no partition"))?;
+    let text = file_state::stored_book(&first.1)?.ok_or_else(|| unusable(&"holds no rate book"))?;
     let book = Arc::new(file_state::read_book(state, &text)?);
-    let open = |number| Partition::open(number, rocks.partition(number), Arc::clone(&book), false, None);
+    let partitions: Vec<Partition<RocksStore>> = stores
+        .into_iter()
+        .map(|(number, store)| Partition::open(number, store, Arc::clone(&book), false, None))
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(&error))?;
     let mut out = std::io::stdout().lock();
     if let Some(team) = team {
-        let partition = open(partition_of(team.as_bytes(), FILE_PARTITIONS))
-            .map_err(|error| unusable(&error))?;
         let mut line = Vec::new();
-        if !accounts::write_one(&partition, team, &mut line).map_err(|error| unusable(&error))? {
+        for partition in &partitions {
+            if accounts::write_one(partition, team, &mut line).map_err(|error| unusable(&error))? {
+                break;
+            }
+        }
+        if line.is_empty() {
             return Err(Failure::usage(format!(
                 "{place}: team {team} was never heard of; check its spelling"
             )));
@@ -77,13 +82,30 @@ fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
             .write_all(&line)
             .map_err(|error| Failure::failed(error.to_string()));
     }
-    let partitions: Vec<Partition<RocksStore>> = (0..FILE_PARTITIONS)
-        .map(open)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(&error))?;
     accounts::write_all(&partitions, 1, &mut out)
         .map_err(|error| Failure::failed(error.to_string()))?;
     Ok(())
+}
+
+/// The partitions of a state directory: those of a file run lie in one database, those of a worker
+/// on Kafka in one each.
+fn stores(state: &Path) -> Result<Vec<(u16, RocksStore)>, Failure> {
+    let place = state.display();
+    let of_kafka = (0..=u16::MAX)
+        .map(|number| (number, state.join(format!("partition-{number}"))))
+        .filter(|(_, path)| path.is_dir());
+    let mut found = Vec::new();
+    for (number, path) in of_kafka {
+        if let Some(rocks) = file_state::hold(&path)? {
+            found.push((number, rocks.partition(number)));
+        }
+    }
+    if found.is_empty() {
+        let rocks = file_state::hold(state)?
+            .ok_or_else(|| Failure::usage(format!("{place}: no state is there")))?;
+        found.extend((0..FILE_PARTITIONS).map(|number| (number, rocks.partition(number))));
+    }
+    Ok(found)
 }
 
 /// Of the invoices that are asked for the one with the most lines, of equal ones the first.

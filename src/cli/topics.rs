@@ -1,6 +1,8 @@
 //! `meterfold topics`: makes the topics of a configuration, or says what is wrong with them.
 
 use std::io::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
@@ -56,8 +58,24 @@ pub fn run(args: TopicsArgs) -> Result<(), Failure> {
             say(&format!("{}: {what}", creation.topic))?;
         }
     }
+    if let TopicsCommand::Create(_) = args.command {
+        wait_until_there(&cluster, &config, options.timeout.timeout)?;
+    }
     let count = check(&cluster, &config)?;
     say(&format!("{count} topics are as they must be"))
+}
+
+/// A broker answers that a topic is made before every broker knows it.
+fn wait_until_there(cluster: &Cluster, config: &Config, seconds: u64) -> Result<(), Failure> {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let faults = topics::check(cluster, config)?;
+        if faults.iter().all(|fault| fault.setting != "existence") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Prints warnings; fails where a topic is wrong. Returns the number of topics.

@@ -56,7 +56,6 @@ pub struct KafkaLog {
     rules: RecordRules,
     is_record_time: bool,
     idle_margin_millis: i64,
-    session_timeout: Duration,
     /// s0: taken before the first record of a commit is handed out.
     captured: Option<GroupMetadata>,
     /// The group has taken partitions away that are not given up yet.
@@ -120,7 +119,6 @@ impl KafkaLog {
             topics,
             is_record_time: config.recorded_time == RecordedTime::Record,
             idle_margin_millis: config.idle_margin_millis as i64,
-            session_timeout,
             captured: None,
             is_revoking: false,
             unreleased: Vec::new(),

@@ -30,6 +30,8 @@ use super::native::{self, GroupMetadata, TransactionError};
 
 /// A call that has not come back after so long never will.
 const CALL_MAX: Duration = Duration::from_secs(60);
+/// The worker does its other work after trying for so long to get a producer.
+const READY_MAX: Duration = Duration::from_secs(15);
 /// Time for one try of a call that is tried again.
 const CALL_SLICE_MILLIS: i32 = 5_000;
 const ABORTS_IN_A_ROW_MAX: u32 = 3;
@@ -138,7 +140,7 @@ impl Transactions {
         let began = Monotonic::now();
         self.ready()?;
         let Some(producer) = &self.producer else {
-            unreachable!("it was made")
+            return Ok(unsure("transactions cannot be initialised yet"));
         };
         producer.context().reset();
         if let Err(error) = native::begin(producer) {
@@ -217,7 +219,7 @@ impl Transactions {
             }
             // A time-out leaves the outcome unknown: the producer is not used again.
             drop(producer);
-            if began.elapsed() > CALL_MAX {
+            if began.elapsed() > READY_MAX {
                 tracing::warn!(event = "producer_waits", "transactions cannot be initialised yet");
                 return Ok(());
             }

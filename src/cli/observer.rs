@@ -1,0 +1,251 @@
+//! Tells telemetry what a worker does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::billing::disposition::Dispositions;
+use crate::config::Config;
+use crate::kafka::log::wall_millis;
+use crate::ports::Batch;
+use crate::ports::log::Halt;
+use crate::processor::counts::Counts;
+use crate::processor::worker::{Commit, PartitionState, Watch};
+use crate::telemetry::halt::Halt as HaltName;
+use crate::telemetry::labels::{BatchResult, Step, TransactionResult};
+use crate::telemetry::{
+    InputStatus, PartitionState as Told, PartitionStatus, Telemetry, WorkerReport, WorkerState,
+};
+use crate::wire::meta::Meta;
+
+/// What the partitions of all workers come to.
+pub struct Outlook {
+    workers: Mutex<Vec<BTreeMap<u16, Option<String>>>>,
+}
+
+impl Outlook {
+    pub fn new(workers: u16) -> Outlook {
+        Outlook {
+            workers: Mutex::new(vec![BTreeMap::new(); usize::from(workers)]),
+        }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Vec<BTreeMap<u16, Option<String>>>) -> T) -> T {
+        look(&mut self.workers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// There are partitions, and none of them may go on.
+    pub fn is_halted(&self) -> bool {
+        self.with(|workers| {
+            let mut partitions = workers.iter().flat_map(BTreeMap::values).peekable();
+            partitions.peek().is_some() && partitions.all(Option::is_some)
+        })
+    }
+
+    /// Why, a line each.
+    pub fn halts(&self) -> String {
+        self.with(|workers| {
+            let partitions = workers.iter().flatten();
+            let lines = partitions.filter_map(|(partition, halt)| {
+                let halt = halt.as_ref()?;
+                Some(format!("partition {partition}: {halt}"))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+}
+
+pub struct Observer {
+    telemetry: Telemetry,
+    worker: u16,
+    report: WorkerReport,
+    inputs: Vec<String>,
+    /// What was told of each partition since it runs.
+    told: BTreeMap<u16, Counts>,
+    has_joined: bool,
+    outlook: Arc<Outlook>,
+    batch_records: u64,
+    batch_bytes: u64,
+}
+
+impl Observer {
+    pub fn new(
+        telemetry: &Telemetry,
+        worker: u16,
+        config: &Config,
+        outlook: Arc<Outlook>,
+    ) -> Observer {
+        let inputs = std::iter::once(config.topics.api_calls.clone());
+        Observer {
+            telemetry: telemetry.clone(),
+            worker,
+            report: telemetry.report(),
+            inputs: inputs.chain(config.topics.accounts.clone()).collect(),
+            told: BTreeMap::new(),
+            has_joined: false,
+            outlook,
+            batch_records: 0,
+            batch_bytes: 0,
+        }
+    }
+
+    fn joined(&mut self) {
+        if !self.has_joined {
+            self.has_joined = true;
+            self.telemetry.set_worker_state(self.worker, WorkerState::Joined);
+        }
+    }
+
+    fn count(&mut self, partition: u16, counts: &Counts) {
+        let told = self.told.entry(partition).or_default();
+        if counts.events < told.events {
+            *told = Counts::default();
+        }
+        for (disposition, records) in counts.dispositions_since(told) {
+            self.report.disposed(disposition, records);
+        }
+        for (reason, records) in &counts.dead_letters {
+            let before = told.dead_letters.get(reason).copied().unwrap_or_default();
+            if *records > before {
+                self.report.dead_letter(reason.name(), records - before, 0);
+            }
+        }
+        for (kind, events) in &counts.derived {
+            let before = told.derived.get(kind).copied().unwrap_or_default();
+            if *events > before {
+                self.report.derived(*kind, events - before);
+            }
+        }
+        told.clone_from(counts);
+    }
+
+    fn status(&self, partition: u16, meta: &Meta, counts: &Counts) -> PartitionStatus {
+        let inputs = meta.positions.iter().map(|(topic, position)| InputStatus {
+            topic: topic.clone(),
+            position: *position,
+            ..InputStatus::default()
+        });
+        PartitionStatus {
+            state: Told::Running,
+            sequence: meta.sequence,
+            committed_sequence: Some(meta.sequence),
+            clock_millis: meta.clock.map(|clock| clock.millis()),
+            inputs: inputs.collect(),
+            state_digest: format!("{:032x}", meta.total_digest()),
+            journal_digest: blake3::Hash::from_bytes(meta.journal_digest).to_string(),
+            dispositions: Dispositions::from_counts(
+                counts.by_disposition.iter().map(|(name, count)| (*name, *count)).collect(),
+            ),
+            dead_letters: counts.dead_letters.values().sum(),
+            conservation_residual: i64::from(!counts.is_conserved()),
+            last_commit_unix_millis: Some(wall_millis()),
+            ..PartitionStatus::restoring(partition)
+        }
+    }
+
+    fn set_outlook(&self, partition: u16, halt: Option<&Halt>) {
+        let text = halt.map(|halt| format!("{}: {}", halt.code.name(), halt.text));
+        let worker = usize::from(self.worker);
+        self.outlook.with(|workers| workers[worker].insert(partition, text));
+    }
+}
+
+impl Watch for Observer {
+    fn turned(&mut self) {
+        self.telemetry.heartbeat(self.worker);
+    }
+
+    fn batch_folded(&mut self, batch: &Batch) {
+        let mut by_input = vec![(0, 0); self.inputs.len()];
+        for piece in &batch.pieces {
+            let sum: &mut (u64, u64) = &mut by_input[piece.input as usize];
+            sum.1 += piece.raw.len() as u64;
+        }
+        for (partition, slots) in (0..).zip(&batch.by_partition) {
+            if slots.is_empty() {
+                continue;
+            }
+            let mut records = vec![0; self.inputs.len()];
+            for slot in slots {
+                let piece = batch.slots[*slot as usize].piece;
+                records[batch.pieces[piece as usize].input as usize] += 1;
+            }
+            for (topic, records) in self.inputs.iter().zip(records) {
+                self.report.consumed(topic, partition, records, 0);
+            }
+            self.batch_records += slots.len() as u64;
+        }
+        for (topic, (_, bytes)) in self.inputs.iter().zip(by_input) {
+            self.report.consumed(topic, 0, 0, bytes);
+            self.batch_bytes += bytes;
+        }
+    }
+
+    fn committed(&mut self, commit: &Commit) {
+        let time = commit.fold + commit.transaction + commit.apply;
+        let seconds = Duration::as_secs_f64;
+        self.report.step(Step::Fold, seconds(&commit.fold));
+        self.report.step(Step::Commit, seconds(&commit.transaction));
+        self.report.step(Step::Apply, seconds(&commit.apply));
+        let (records, bytes) = (self.batch_records, self.batch_bytes);
+        self.report.batch(BatchResult::Committed, records, bytes, seconds(&time));
+        (self.batch_records, self.batch_bytes) = (0, 0);
+        self.telemetry.transaction(TransactionResult::Committed, commit.transaction);
+        self.telemetry.publish(self.worker, &mut self.report);
+    }
+
+    fn aborted(&mut self, _reason: &str) {
+        self.report.abort();
+        self.told.clear();
+        (self.batch_records, self.batch_bytes) = (0, 0);
+        self.telemetry.transaction(TransactionResult::Aborted, Duration::ZERO);
+        self.telemetry.publish(self.worker, &mut self.report);
+    }
+
+    fn partition(&mut self, number: u16, state: &PartitionState) {
+        self.joined();
+        let mut told = PartitionStatus::restoring(number);
+        match state {
+            PartitionState::Starting { reason, progress } => {
+                self.told.remove(&number);
+                self.set_outlook(number, None);
+                told.state = match progress.end {
+                    0 => Told::Waiting {
+                        reason: (*reason).to_owned(),
+                    },
+                    end => Told::Restoring {
+                        applied: progress.applied,
+                        wanted: end.unsigned_abs(),
+                    },
+                };
+            }
+            PartitionState::Running { meta, counts } => {
+                self.set_outlook(number, None);
+                self.count(number, counts);
+                told = self.status(number, meta, counts);
+            }
+            PartitionState::Halted(halt) => {
+                self.set_outlook(number, Some(halt));
+                let name = halt.code.name();
+                let found = HaltName::ALL.iter().find(|it| it.name() == name);
+                told.state = match found {
+                    Some(found) => Told::Halted {
+                        halt: *found,
+                        text: halt.text.clone(),
+                    },
+                    None => Told::Waiting {
+                        reason: format!("{name}: {}", halt.text),
+                    },
+                };
+            }
+        }
+        self.telemetry.publish_partition(self.worker, told);
+    }
+
+    fn withdrawn(&mut self, number: u16) {
+        self.told.remove(&number);
+        let worker = usize::from(self.worker);
+        self.outlook.with(|workers| workers[worker].remove(&number));
+        self.telemetry.withdraw_partition(self.worker, number);
+    }
+}

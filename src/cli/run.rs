@@ -1,0 +1,356 @@
+//! `meterfold run`: the Kafka processor.
+//!
+//! Starts the edge first, so that a process that waits for its brokers can be watched; then a
+//! thread a worker. What ends it is a signal, a fence, or that no partition may go on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant as Monotonic};
+
+use clap::Args;
+
+use crate::config::{Config, RecordedTime};
+use crate::http;
+use crate::kafka::cluster::{Cluster, ClusterError};
+use crate::kafka::derived_format::DerivedFormat;
+use crate::kafka::log::{KafkaLog, wall_millis};
+use crate::kafka::topics::{self, Severity};
+use crate::ports::log::LogError;
+use crate::processor::journaling::{LogSettings, settings_digest};
+use crate::processor::partition::BookText;
+use crate::processor::start::StartSettings;
+use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
+use crate::store::directory::Directory;
+use crate::telemetry::log::{self, LogFormat, LogLevel};
+use crate::telemetry::{Build, Settings, Telemetry, WorkerState};
+use crate::wire::meta::FOLD_VERSION;
+use crate::wire::rate_book;
+
+use super::config_args::ConfigArgs;
+use super::failure::Failure;
+use super::observer::{Observer, Outlook};
+
+/// Fold events from Kafka, exactly once
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  meterfold run --config meterfold.toml
+
+The first SIGTERM or SIGINT commits what is folded and ends the process in good order (exit 0); a
+second one ends it at once. While brokers are away the process stays: live, not ready.
+
+Exit codes: 0 stopped, 4 configuration, rate book or topics wrong, 6 access refused, 7 state
+unusable, 8 fenced by another instance, 9 halted to protect money.")]
+pub struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print every key with its default and meaning, and end.
+    #[arg(long)]
+    print_default_config: bool,
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    #[arg(long, value_enum, default_value_t)]
+    log_level: LogLevel,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// A missing offset is believed after so long.
+const OFFSETS_PATIENCE: Duration = Duration::from_secs(5);
+const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// Memory of teams, over all workers.
+const DECODED_BYTES: usize = 512 << 20;
+const ENCODED_BYTES: usize = 256 << 20;
+/// Ids of a commit that are kept in memory before they are written.
+const IDS_MAX: usize = 2_000_000;
+
+pub fn run(args: RunArgs) -> Result<(), Failure> {
+    if args.print_default_config {
+        print!("{}", Config::default_document());
+        return Ok(());
+    }
+    let config = args.config.load()?;
+    let book = read_book(&config)?;
+    let telemetry = Telemetry::new(telemetry_settings(&config));
+    let log_settings = log::LogSettings {
+        format: args.log_format,
+        level: args.log_level,
+    };
+    let _log = log::start(log_settings, &telemetry)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let stop = stop_flag()?;
+    let server = http::serve(config.http.listen, &telemetry)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let result = process(&config, book, &telemetry, &stop);
+    server.stop();
+    result
+}
+
+fn read_book(config: &Config) -> Result<BookText, Failure> {
+    let path = &config.rates;
+    let text = fs::read(path).map_err(|error| {
+        Failure::invalid(format!("rates: {}: {error}; name a rate book", path.display()))
+    })?;
+    let digest = rate_book::canonical_digest(&text)
+        .map_err(|faults| Failure::invalid(format!("{}: {faults}", path.display())))?;
+    Ok(BookText { text, digest })
+}
+
+/// Set by the first signal; the second one ends the process.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for (signal, code) in [(SIGTERM, 143), (SIGINT, 130)] {
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| Failure::failed(format!("signals: {error}")))?;
+    }
+    Ok(stop)
+}
+
+fn telemetry_settings(config: &Config) -> Settings {
+    Settings {
+        application: config.application.clone(),
+        instance: config.instance.clone(),
+        workers: config.workers,
+        topics: std::iter::once(config.topics.api_calls.clone())
+            .chain(config.topics.accounts.clone())
+            .collect(),
+        partitions: config.topics.partitions,
+        state_dir: Some(config.state_dir.clone()),
+        config_hash: String::new(),
+        transaction_timeout_millis: config
+            .kafka
+            .millis("transaction.timeout.ms", crate::config::TRANSACTION_TIMEOUT_MILLIS),
+        build: Build {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: String::new(),
+            fold_version: FOLD_VERSION.to_string(),
+            librdkafka: rdkafka::util::get_rdkafka_version().1,
+            rocksdb: String::new(),
+        },
+    }
+}
+
+fn process(
+    config: &Config,
+    book: BookText,
+    telemetry: &Telemetry,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let Some(cluster) = reach(config, telemetry, stop)? else {
+        return Ok(());
+    };
+    let settings = Arc::new(start_settings(config, book, &cluster)?);
+    drop(cluster);
+    let stores = Directory::new(&config.state_dir).map_err(|error| {
+        let path: &PathBuf = &config.state_dir;
+        Failure::state(format!("state_dir: {}: {error}", path.display()))
+    })?;
+    let outlook = Arc::new(Outlook::new(config.workers));
+    let workers: Vec<JoinHandle<Result<(), WorkerError>>> = (0..config.workers)
+        .map(|worker| {
+            let (config, stores) = (config.clone(), stores.clone());
+            let settings = Arc::clone(&settings);
+            let observer = Observer::new(telemetry, worker, &config, Arc::clone(&outlook));
+            let stop = Arc::clone(stop);
+            let name = format!("worker-{worker}");
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || work(&config, worker, stores, &settings, observer, &stop))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::failed(format!("a worker's thread: {error}")))?;
+    attend(config, telemetry, &outlook, stop, workers)
+}
+
+fn work(
+    config: &Config,
+    worker: u16,
+    stores: Directory,
+    settings: &StartSettings,
+    observer: Observer,
+    stop: &AtomicBool,
+) -> Result<(), WorkerError> {
+    let log = KafkaLog::join(config, worker, DerivedFormat::Json)?;
+    let workers = usize::from(config.workers);
+    let policy = WorkerPolicy {
+        interval: Duration::from_millis(config.commit.interval_millis),
+        cells_max: config.commit.cells_max,
+        output_bytes_max: config.commit.output_bytes_max,
+        ids_max: IDS_MAX,
+        decoded_bytes_max: DECODED_BYTES / workers,
+        encoded_bytes_max: ENCODED_BYTES / workers,
+    };
+    Worker::new(log, stores, settings, policy, observer).run(stop)
+}
+
+/// Waits for brokers and inputs; None: told to stop.
+fn reach(
+    config: &Config,
+    telemetry: &Telemetry,
+    stop: &AtomicBool,
+) -> Result<Option<Cluster>, Failure> {
+    while !stop.load(Ordering::Relaxed) {
+        let reason = match look(config) {
+            Ok(Ok(cluster)) => return Ok(Some(cluster)),
+            Ok(Err(reason)) => reason,
+            Err(error) => return Err(error),
+        };
+        tracing::warn!(event = "waiting_for_kafka", "{reason}");
+        for worker in 0..config.workers {
+            let reason = reason.clone();
+            telemetry.set_worker_state(worker, WorkerState::WaitingForKafka { reason });
+            telemetry.heartbeat(worker);
+        }
+        let since = Monotonic::now();
+        while since.elapsed() < Duration::from_secs(1) && !stop.load(Ordering::Relaxed) {
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+    Ok(None)
+}
+
+/// The cluster if all topics are as they must be; else why to wait, or what is wrong.
+fn look(config: &Config) -> Result<Result<Cluster, String>, Failure> {
+    let asked = Cluster::connect(config, CONNECT_TIMEOUT)
+        .and_then(|cluster| topics::check(&cluster, config).map(|faults| (cluster, faults)));
+    let (cluster, faults) = match asked {
+        Ok(found) => found,
+        Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Failed { .. })) => {
+            return Ok(Err(error.to_string()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (warnings, errors): (Vec<_>, Vec<_>) = faults
+        .into_iter()
+        .partition(|fault| fault.severity == Severity::Warning);
+    for warning in &warnings {
+        tracing::warn!(event = "topic_setting", "{warning}");
+    }
+    let (missing, wrong): (Vec<_>, Vec<_>) =
+        errors.iter().partition(|fault| fault.setting == "existence");
+    if !wrong.is_empty() {
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        return Err(Failure::invalid(lines.join("\n")));
+    }
+    Ok(match missing.first() {
+        None => Ok(cluster),
+        Some(fault) => Err(fault.to_string()),
+    })
+}
+
+fn start_settings(
+    config: &Config,
+    book: BookText,
+    cluster: &Cluster,
+) -> Result<StartSettings, Failure> {
+    let parsed = rate_book::read(&book.text)
+        .map_err(|faults| Failure::invalid(format!("{}: {faults}", config.rates.display())))?;
+    let inputs: Vec<String> = std::iter::once(config.topics.api_calls.clone())
+        .chain(config.topics.accounts.clone())
+        .collect();
+    let mut kept: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    kept.extend([config.topics.changelog.as_str(), config.topics.journal.as_str()]);
+    let topic_ids = cluster.topic_ids(&kept)?;
+    let changelog = cluster.settings(&[&config.topics.changelog])?;
+    let delete_retention = changelog
+        .get(&config.topics.changelog)
+        .and_then(|settings| settings.get("delete.retention.ms"))
+        .and_then(|millis| millis.parse().ok());
+    let is_record_time = config.recorded_time == RecordedTime::Record;
+    Ok(StartSettings {
+        log: LogSettings {
+            cluster: cluster.id().to_owned(),
+            group: config.application.clone(),
+            inputs,
+            partition_count: config.topics.partitions,
+            settings_digest: settings_digest(
+                is_record_time,
+                parsed.dedup_horizon_millis,
+                parsed.future_skew_millis,
+            ),
+        },
+        book,
+        parsed_book: Arc::new(parsed),
+        topic_ids: topic_ids
+            .into_iter()
+            .map(|(topic, id)| (topic, id.iter().map(|byte| format!("{byte:02x}")).collect()))
+            .collect(),
+        delete_retention: delete_retention.map_or(DEFAULT_DELETE_RETENTION, Duration::from_millis),
+        offsets_patience: OFFSETS_PATIENCE,
+        wall_millis,
+    })
+}
+
+/// Watches the workers until they have ended, and ends them where one has failed or none may go on.
+fn attend(
+    config: &Config,
+    telemetry: &Telemetry,
+    outlook: &Outlook,
+    stop: &AtomicBool,
+    workers: Vec<JoinHandle<Result<(), WorkerError>>>,
+) -> Result<(), Failure> {
+    let linger = Duration::from_millis(config.linger_millis);
+    let mut halted_since = None;
+    while !workers.iter().all(JoinHandle::is_finished) {
+        thread::sleep(LOOK_INTERVAL);
+        if workers.iter().any(JoinHandle::is_finished) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        match outlook.is_halted() {
+            true => {
+                let since: &mut Monotonic = halted_since.get_or_insert_with(Monotonic::now);
+                if since.elapsed() >= linger {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            false => halted_since = None,
+        }
+        let stuck = telemetry.not_alive();
+        if !stuck.is_empty() {
+            tracing::error!(event = "worker_stuck", "{}", stuck.join("; "));
+            signal_hook::low_level::exit(1);
+        }
+    }
+    let mut failure = None;
+    for (worker, handle) in (0..).zip(workers) {
+        let result = match handle.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        if let Err(error) = result {
+            let error = failure_of(error);
+            tracing::error!(event = "worker_failed", worker, "{error}");
+            if error.code == 8 {
+                let reason = error.message.clone();
+                telemetry.set_worker_state(worker, WorkerState::Fenced { reason });
+            }
+            failure = failure.or(Some(error));
+        }
+    }
+    match failure {
+        Some(failure) => {
+            if failure.code == 8 {
+                thread::sleep(linger);
+            }
+            Err(failure)
+        }
+        None if outlook.is_halted() => Err(Failure::new(9, outlook.halts())),
+        None => Ok(()),
+    }
+}
+
+fn failure_of(error: WorkerError) -> Failure {
+    let text = error.to_string();
+    match error {
+        WorkerError::Log(LogError::Fenced(_)) => Failure::new(8, text),
+        WorkerError::Log(LogError::Denied(_)) => Failure::new(6, text),
+        WorkerError::Log(LogError::Invalid(_)) | WorkerError::Invalid(_) => Failure::invalid(text),
+        WorkerError::Log(LogError::Failed(_)) => Failure::failed(text),
+        WorkerError::Foreign(_) => Failure::state(text),
+    }
+}
