@@ -142,17 +142,9 @@ impl Broker {
             .expect("a consumer")
     }
 
-    /// How many partitions a topic has, each with a leader; None: no such topic, or not yet all.
+    /// As [`leaders`], by a consumer of its own.
     fn leaders(&self, topic: &str) -> Option<i32> {
-        let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
-        let topic = metadata.topics().first()?;
-        let all_lead = topic
-            .partitions()
-            .iter()
-            .all(|partition| partition.leader() >= 0 && partition.error().is_none());
-        let known = topic.error().is_none() && all_lead;
-        known.then(|| i32::try_from(topic.partitions().len()).expect("a count"))
+        leaders(&self.client().create().expect("a consumer"), topic)
     }
 
     #[track_caller]
@@ -165,7 +157,19 @@ impl Broker {
     }
 }
 
-pub(super) fn one(topic: &str, partition: i32) -> TopicPartitionList {
+/// How many partitions a topic has, each with a leader; None: no such topic, or not yet all.
+pub(super) fn leaders(consumer: &BaseConsumer, topic: &str) -> Option<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
+    let topic = metadata.topics().first()?;
+    let all_lead = topic
+        .partitions()
+        .iter()
+        .all(|partition| partition.leader() >= 0 && partition.error().is_none());
+    let known = topic.error().is_none() && all_lead;
+    known.then(|| i32::try_from(topic.partitions().len()).expect("a count"))
+}
+
+fn one(topic: &str, partition: i32) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     list

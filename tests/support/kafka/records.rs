@@ -11,7 +11,7 @@ use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders, T
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::admin::PATIENCE;
+use super::admin::{PATIENCE, leaders};
 use super::broker::Broker;
 
 /// A record as a reader gets it.
@@ -91,70 +91,36 @@ impl Broker {
     /// for, since the broker answers before it has marked all partitions; so with an open
     /// transaction this takes a second.
     pub fn read_committed(&self, topic: &str) -> Vec<Record> {
+        let reader = self.reader("read_committed");
         let deadline = Instant::now() + Duration::from_secs(1);
-        while self.stable_offsets(topic) != self.end_offsets(topic) && Instant::now() < deadline {
+        let ends = self.end_offsets(topic);
+        while ends_of(&reader, topic).1 < ends && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.read(topic, "read_committed")
+        read(&reader, topic)
     }
 
     /// All records, those of aborted and open transactions too.
     pub fn read_uncommitted(&self, topic: &str) -> Vec<Record> {
-        self.read(topic, "read_uncommitted")
+        read(&self.reader("read_uncommitted"), topic)
     }
 
     /// The offset after the last record of each partition: its high watermark.
     pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
-        self.offsets(topic, "read_uncommitted", |(_, end)| end)
+        ends_of(&self.reader("read_uncommitted"), topic).1
     }
 
     /// The end that a reader at read_committed sees: the last stable offset of each partition.
     pub fn stable_offsets(&self, topic: &str) -> Vec<i64> {
-        self.offsets(topic, "read_committed", |(_, end)| end)
+        ends_of(&self.reader("read_committed"), topic).1
     }
 
     /// The first offset that is kept of each partition.
     pub fn start_offsets(&self, topic: &str) -> Vec<i64> {
-        self.offsets(topic, "read_uncommitted", |(start, _)| start)
+        ends_of(&self.reader("read_uncommitted"), topic).0
     }
 
-    fn offsets(&self, topic: &str, isolation: &str, which: fn((i64, i64)) -> i64) -> Vec<i64> {
-        let reader = self.reader(isolation);
-        (0..self.partitions(topic))
-            .map(|partition| reader.fetch_watermarks(topic, partition, PATIENCE))
-            .map(|watermarks| which(watermarks.expect("watermarks")))
-            .collect()
-    }
-
-    fn read(&self, topic: &str, isolation: &str) -> Vec<Record> {
-        let reader = self.reader(isolation);
-        let mut open: BTreeSet<i32> = (0..self.partitions(topic)).collect();
-        let mut list = TopicPartitionList::new();
-        for partition in &open {
-            list.add_partition_offset(topic, *partition, Offset::Beginning)
-                .expect("an offset");
-        }
-        reader.assign(&list).expect("an assignment");
-        let mut records = Vec::new();
-        let deadline = Instant::now() + PATIENCE;
-        while !open.is_empty() {
-            assert!(Instant::now() < deadline, "{topic} could not be read");
-            match reader.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Ok(message)) => records.push(Record::of(&message)),
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                // The client connects again by itself.
-                Some(Err(error)) if is_connection(&error) => {}
-                Some(Err(error)) => panic!("{topic}: {error}"),
-            }
-        }
-        records.sort_by_key(|record| (record.partition, record.offset));
-        records
-    }
-
-    /// Reads without joining or touching any group.
+    /// Joins no group, but without the name of one nothing can be assigned.
     fn reader(&self, isolation: &str) -> BaseConsumer {
         self.client()
             .set("group.id", "reader-of-tests")
@@ -166,6 +132,48 @@ impl Broker {
             .create()
             .expect("a consumer")
     }
+}
+
+/// The first offset of each partition and its end, as this reader may see it.
+fn ends_of(reader: &BaseConsumer, topic: &str) -> (Vec<i64>, Vec<i64>) {
+    let partitions = 0..partitions_of(reader, topic);
+    partitions
+        .map(|partition| reader.fetch_watermarks(topic, partition, PATIENCE))
+        .map(|watermarks| watermarks.expect("watermarks"))
+        .unzip()
+}
+
+fn partitions_of(reader: &BaseConsumer, topic: &str) -> i32 {
+    leaders(reader, topic).unwrap_or_else(|| panic!("there is no topic {topic}"))
+}
+
+/// Everything from the beginning. A reader that does not know the topic yet would wait half a second
+/// before its first fetch, so it is asked first.
+fn read(reader: &BaseConsumer, topic: &str) -> Vec<Record> {
+    let mut open: BTreeSet<i32> = (0..partitions_of(reader, topic)).collect();
+    let mut list = TopicPartitionList::new();
+    for partition in &open {
+        list.add_partition_offset(topic, *partition, Offset::Beginning)
+            .expect("an offset");
+    }
+    reader.assign(&list).expect("an assignment");
+    let mut records = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !open.is_empty() {
+        assert!(Instant::now() < deadline, "{topic} could not be read");
+        match reader.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(message)) => records.push(Record::of(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            // The client connects again by itself.
+            Some(Err(error)) if is_connection(&error) => {}
+            Some(Err(error)) => panic!("{topic}: {error}"),
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
 }
 
 impl Record {
@@ -200,13 +208,16 @@ pub(super) struct Sender(Mutex<BaseProducer<Deliveries>>);
 
 impl Sender {
     fn new(broker: &Broker) -> Sender {
-        let producer = broker
+        let producer: BaseProducer<Deliveries> = broker
             .client()
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("message.max.bytes", "33554432")
             .create_with_context(Deliveries::default())
             .expect("a producer");
+        // Else its first record waits for a second.
+        let asked = producer.client().fetch_metadata(None, PATIENCE);
+        asked.expect("metadata");
         Sender(Mutex::new(producer))
     }
 
