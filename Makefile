@@ -18,7 +18,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## check for the tools that are needed; install what is missing (as root) or say how
-	@.ci/setup cargo-deny
+	@.ci/setup cargo-deny kafka registry
 
 build: ## compile the program
 	@.ci/setup
@@ -30,7 +30,7 @@ demo: ## two months of 40 teams, from events to an invoice
 	@.ci/demo $(meterfold) $(demo_dir)
 
 test: ## everything that a change must pass: lint, then all tests
-	@.ci/timed setup .ci/setup cargo-deny
+	@.ci/timed setup .ci/setup cargo-deny kafka registry
 	@.ci/timed lint .ci/lint
 	@.ci/timed build cargo test --release --locked --no-run
 	@.ci/timed tests cargo test --release --locked --no-fail-fast

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod kafka;
 pub mod program;
 pub mod random;
 pub mod sample;

@@ -1,0 +1,132 @@
+//! One real broker: `.ci/kafka/broker` under a guard.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use rdkafka::config::ClientConfig;
+
+use super::guard::Guard;
+use super::records::Sender;
+
+pub struct Broker {
+    /// Made at the first use; ends before the broker.
+    pub(super) sender: OnceLock<Sender>,
+    bootstrap: String,
+    users: Vec<(String, String)>,
+    guard: Mutex<Guard>,
+}
+
+/// What [`Broker::start_with`] may add.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Names and passwords. With any there is a second listener: TLS and SCRAM.
+    pub users: Vec<(String, String)>,
+    /// Settings of the broker, stronger than those of `.ci/kafka/broker`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Broker {
+    pub fn start() -> Broker {
+        Broker::start_with(&Options::default())
+    }
+
+    pub fn start_with(options: &Options) -> Broker {
+        let mut arguments = ["--short-lived", "--heap", "384"]
+            .map(String::from)
+            .to_vec();
+        for (user, password) in &options.users {
+            arguments.extend(["--tls-scram".to_owned(), format!("{user}:{password}")]);
+        }
+        for (key, value) in &options.settings {
+            arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
+        }
+        let mut guard = Guard::new(".ci/kafka/broker", &arguments);
+        guard.order("start");
+        Broker {
+            sender: OnceLock::new(),
+            bootstrap: guard.line("bootstrap"),
+            users: options.users.clone(),
+            guard: Mutex::new(guard),
+        }
+    }
+
+    /// One for all tests of this binary, which may neither stop nor pause it.
+    pub fn shared() -> &'static Broker {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(Broker::start)
+    }
+
+    /// Host and port, without any security.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A client of it, without any security.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+
+    /// Host and port of the listener with TLS and SCRAM.
+    pub fn bootstrap_tls(&self) -> String {
+        self.guard().line("bootstrap-tls")
+    }
+
+    /// The certificate authority of the listener with TLS, a file.
+    pub fn ca(&self) -> PathBuf {
+        self.guard().directory().join("ca.pem")
+    }
+
+    /// Client properties of a user, of those given at the start, through TLS and SCRAM-SHA-512.
+    pub fn client_of(&self, user: &str) -> ClientConfig {
+        let (_, password) = self
+            .users
+            .iter()
+            .find(|(name, _)| name == user)
+            .unwrap_or_else(|| panic!("no user {user}"));
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.bootstrap_tls())
+            .set("security.protocol", "SASL_SSL")
+            .set("ssl.ca.location", self.ca().display().to_string())
+            .set("sasl.mechanism", "SCRAM-SHA-512")
+            .set("sasl.username", user)
+            .set("sasl.password", password);
+        config
+    }
+
+    /// In good order.
+    pub fn stop(&self) {
+        self.guard().order("stop");
+    }
+
+    /// As a crash of its machine's process: SIGKILL.
+    pub fn kill9(&self) {
+        self.guard().order("kill");
+    }
+
+    /// Whether it runs or not, it comes back at the same address with its records.
+    pub fn restart(&self) {
+        self.stop();
+        self.guard().order("start");
+    }
+
+    /// SIGSTOP: connections stay, nothing is answered.
+    pub fn pause(&self) {
+        self.guard().order("pause");
+    }
+
+    pub fn resume(&self) {
+        self.guard().order("resume");
+    }
+
+    /// What it said since its last start.
+    pub fn log(&self) -> String {
+        self.guard().line("log")
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().expect("an earlier order failed")
+    }
+}
