@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | one file a command; the only place that sees everything |
 //! | 3 | [`processor`] | the order of work for one partition |
-//! | 2 | [`store`], [`files`] | the outside world; these never meet |
+//! | 2 | [`store`], [`files`], [`kafka`] | the outside world; these never meet |
 //! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
 //! | 0 | [`billing`] | the rules: facts in, facts out |
 //!
@@ -37,6 +37,7 @@
 pub mod billing;
 pub mod cli;
 pub mod files;
+pub mod kafka;
 pub mod ports;
 pub mod processor;
 pub mod store;
