@@ -1,4 +1,5 @@
-//! Decoding one api-call event, against the generic readers of the same text and datum.
+//! Decoding one api-call event, against the generic readers of the same text and datum, and as a
+//! record of the log: canonical bytes, checks of key and partition, content.
 //!
 //! `cargo bench --bench decode`. Targets: 3 times `serde_json::Value`, 8 times Avro's generic
 //! value.
@@ -6,9 +7,13 @@
 use std::hint::black_box;
 use std::time::Instant as WallInstant;
 
+use std::sync::Arc;
+
 use apache_avro::{Schema, from_avro_datum};
+use meterfold::billing::time::Instant;
+use meterfold::wire::kafka_record::{LogRecord, Outcome, RecordDecoder, RecordRules, SchemaAnswer};
 use meterfold::wire::span::Text;
-use meterfold::wire::{avro, cloudevents};
+use meterfold::wire::{avro, cloudevents, record_bytes};
 
 /// As in the program.
 #[global_allocator]
@@ -36,7 +41,13 @@ fn main() {
     let plan = avro::Plan::of_schema(schema_text).expect("a plan");
     let mut side = String::new();
 
-    let [json, value, avro, generic] = best([
+    let framed = [&[0, 0, 0, 0, 1][..], &datum].concat();
+    let mut json_decoder = decoder(schema_text);
+    let mut avro_decoder = decoder(schema_text);
+    let mut json_log = Log::default();
+    let mut avro_log = Log::default();
+
+    let [json, value, avro, generic, json_record, avro_record] = best([
         &mut || {
             black_box(cloudevents::decode(
                 black_box(EVENT),
@@ -61,6 +72,8 @@ fn main() {
                 None,
             )))
         },
+        &mut || json_log.decode(&mut json_decoder, black_box(EVENT.as_bytes())),
+        &mut || avro_log.decode(&mut avro_decoder, black_box(&framed)),
     ]);
     println!("{:<44}{:>10}{:>8}", "one api-call event", "ns", "ratio");
     println!("{:<44}{json:>10}", format!("JSON, {} bytes", EVENT.len()));
@@ -75,6 +88,45 @@ fn main() {
         "  apache_avro generic value",
         tenths(generic, avro)
     );
+    println!("{:<44}{json_record:>10}", "JSON as a record of the log");
+    println!("{:<44}{avro_record:>10}", "Avro as a record of the log");
+}
+
+fn decoder(schema: &str) -> RecordDecoder {
+    let rules = RecordRules {
+        partition: 0,
+        partitions: 1,
+        has_accounts: true,
+        takes_ticks: false,
+        halts_on_wrong_partition: true,
+    };
+    let mut decoder = RecordDecoder::new(rules, Arc::new(avro::Schemas::built_in()));
+    let learned = decoder.learn(1, SchemaAnswer::Schema(schema.to_owned()));
+    learned.expect("a schema of ours");
+    decoder
+}
+
+/// Memory of a batch, of which one record is enough here.
+#[derive(Default)]
+struct Log {
+    raw: Vec<u8>,
+    text: Text,
+}
+
+impl Log {
+    fn decode(&mut self, decoder: &mut RecordDecoder, value: &[u8]) {
+        self.raw.clear();
+        self.text.input.clear();
+        self.text.side.clear();
+        let recorded = Instant::from_millis(1_768_039_200_000);
+        let key = Some(&b"team-0001234"[..]);
+        let lies = record_bytes::append(&mut self.raw, 0, 7, recorded, key, [], Some(value));
+        let record = LogRecord::read(&self.raw[lies]).expect("written here");
+        let Outcome::Decoded(decoded) = decoder.decode(&record, &mut self.text) else {
+            panic!("the record is as it should be");
+        };
+        assert!(black_box(decoded).event.is_ok());
+    }
 }
 
 /// Nanoseconds an event of each piece of work, the best of several interleaved rounds.

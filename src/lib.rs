@@ -9,28 +9,24 @@
 //! | floor | folder | what it does |
 //! | --- | --- | --- |
 //! | 4 | [`cli`] | one file a command; the only place that sees everything |
-//! | 3 | [`processor`] | the order of work for one partition |
-//! | 2 | [`store`], [`files`], [`kafka`] | the outside world; these never meet |
-//! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
-//! | 0 | [`billing`] | the rules: facts in, facts out |
-//!
-//! [`config`] stands beside the house; floors 2 to 4 may import it.
 //! | 3 | [`processor`], [`http`] | the order of work for one partition; what others may see of it |
-//! | 2 | [`store`], [`files`] | the outside world; these never meet |
-//! | 1 | [`wire`], [`ports`] | bytes to types and back; the three seams |
+//! | 2 | [`store`], [`files`], [`kafka`] | the outside world; these never meet |
+//! | 1 | [`wire`], [`ports`] | bytes to types and back; the seams |
 //! | 0 | [`billing`] | the rules: facts in, facts out |
 //!
-//! [`telemetry`] stands beside the house: floors 2 to 4 tell it what they do.
+//! [`config`], [`telemetry`] and [`fail_point`] stand beside the house; floors 2 to 4 may import
+//! them.
 //!
 //! # One API call, five hops
 //!
 //! ```text
 //! record bytes                                                         derived event
 //!     |                                                                      ^
-//! 1 take (files/) -> 2 decode (wire/) -> 3 fold (billing/) -> 4 commit -> 5 apply (store/)
+//! 1 take (files/, kafka/) -> 2 decode (wire/) -> 3 fold (billing/) -> 4 commit -> 5 apply (store/)
 //! ```
 //!
-//! [`processor::run`] names all five.
+//! [`processor::run`] names all five for a file run; [`processor::worker`] for a log, whose
+//! partitions come and go.
 //!
 //! # Invariants
 //!
@@ -41,6 +37,7 @@
 //! - INV-4: every input record has exactly one disposition.
 //! - INV-5: an id is never forgotten while a resend of it could still be charged.
 //! - INV-6: bytes on disk and wire are for ever: a version byte first, table bytes never reused.
+//! - INV-7: store and log are compared by witness, never by offset; on any doubt a partition halts.
 
 pub mod billing;
 pub mod cli;

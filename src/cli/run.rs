@@ -17,6 +17,7 @@ use crate::http;
 use crate::kafka::cluster::{Cluster, ClusterError};
 use crate::kafka::derived_format::DerivedFormat;
 use crate::kafka::log::{KafkaLog, wall_millis};
+use crate::kafka::registry::RegistryError;
 use crate::kafka::topics::{self, Severity};
 use crate::ports::log::LogError;
 use crate::processor::journaling::{LogSettings, settings_digest};
@@ -146,6 +147,9 @@ fn process(
     };
     let settings = Arc::new(start_settings(config, book, &cluster)?);
     drop(cluster);
+    let Some(format) = derived_format(config, telemetry, stop)? else {
+        return Ok(());
+    };
     let stores = Directory::new(&config.state_dir).map_err(|error| {
         let path: &PathBuf = &config.state_dir;
         Failure::state(format!("state_dir: {}: {error}", path.display()))
@@ -157,10 +161,10 @@ fn process(
             let settings = Arc::clone(&settings);
             let observer = Observer::new(telemetry, worker, &config, Arc::clone(&outlook));
             let stop = Arc::clone(stop);
-            let name = format!("worker-{worker}");
+            let format = format.clone();
             thread::Builder::new()
-                .name(name)
-                .spawn(move || work(&config, worker, stores, &settings, observer, &stop))
+                .name(format!("worker-{worker}"))
+                .spawn(move || work(&config, worker, format, stores, &settings, observer, &stop))
         })
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::failed(format!("a worker's thread: {error}")))?;
@@ -170,12 +174,13 @@ fn process(
 fn work(
     config: &Config,
     worker: u16,
+    format: DerivedFormat,
     stores: Directory,
     settings: &StartSettings,
     observer: Observer,
     stop: &AtomicBool,
 ) -> Result<(), WorkerError> {
-    let log = KafkaLog::join(config, worker, DerivedFormat::Json)?;
+    let log = KafkaLog::join(config, worker, format)?;
     let workers = usize::from(config.workers);
     let policy = WorkerPolicy {
         interval: Duration::from_millis(config.commit.interval_millis),
@@ -200,18 +205,44 @@ fn reach(
             Ok(Err(reason)) => reason,
             Err(error) => return Err(error),
         };
-        tracing::warn!(event = "waiting_for_kafka", "{reason}");
-        for worker in 0..config.workers {
-            let reason = reason.clone();
-            telemetry.set_worker_state(worker, WorkerState::WaitingForKafka { reason });
-            telemetry.heartbeat(worker);
-        }
-        let since = Monotonic::now();
-        while since.elapsed() < Duration::from_secs(1) && !stop.load(Ordering::Relaxed) {
-            thread::sleep(LOOK_INTERVAL);
+        wait(config, telemetry, stop, &reason);
+    }
+    Ok(None)
+}
+
+/// The format of derived events, once the registry has answered where it must; None: told to stop.
+fn derived_format(
+    config: &Config,
+    telemetry: &Telemetry,
+    stop: &AtomicBool,
+) -> Result<Option<DerivedFormat>, Failure> {
+    while !stop.load(Ordering::Relaxed) {
+        match DerivedFormat::of(config) {
+            Ok(format) => return Ok(Some(format)),
+            Err(error @ RegistryError::Unreachable { .. }) => {
+                wait(config, telemetry, stop, &error.to_string());
+            }
+            Err(error @ RegistryError::NotAuthorised { .. }) => {
+                return Err(Failure::new(6, error.to_string()));
+            }
+            Err(error) => return Err(Failure::invalid(error.to_string())),
         }
     }
     Ok(None)
+}
+
+/// Says why the process waits, then waits a second.
+fn wait(config: &Config, telemetry: &Telemetry, stop: &AtomicBool, reason: &str) {
+    tracing::warn!(event = "waiting", "{reason}");
+    for worker in 0..config.workers {
+        let reason = reason.to_owned();
+        telemetry.set_worker_state(worker, WorkerState::WaitingForKafka { reason });
+        telemetry.heartbeat(worker);
+    }
+    let since = Monotonic::now();
+    while since.elapsed() < Duration::from_secs(1) && !stop.load(Ordering::Relaxed) {
+        thread::sleep(LOOK_INTERVAL);
+    }
 }
 
 /// The cluster if all topics are as they must be; else why to wait, or what is wrong.

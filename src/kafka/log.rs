@@ -185,7 +185,8 @@ impl KafkaLog {
                 partition: *partition,
                 ..self.rules
             };
-            let decoder = RecordDecoder::new(rules, Arc::clone(&self.schemas));
+            let mut decoder = RecordDecoder::new(rules, Arc::clone(&self.schemas));
+            self.schemata.teach(&mut decoder);
             let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
             for input in &mut inputs.inputs {
                 let queue =
@@ -279,7 +280,8 @@ impl KafkaLog {
 
     /// Fetches, proves and hands out what may be folded now.
     fn fetch(&mut self) -> Result<Option<Happening>, LogError> {
-        self.schemata.answers(&mut self.owned.values_mut().map(|owned| &mut owned.inputs.decoder));
+        let decoders = self.owned.values_mut().map(|owned| &mut owned.inputs.decoder);
+        self.schemata.answers(decoders);
         let wall_millis = wall_millis();
         let numbers: Vec<u16> = self.owned.keys().copied().collect();
         let mut batch = Batch::new(self.rules.partitions, None, self.first_number);
@@ -293,7 +295,7 @@ impl KafkaLog {
                 None => {}
                 Some(Trouble::Halt(halt)) => return Ok(Some(Happening::Halted(number, halt))),
                 Some(Trouble::SchemaWanted(id)) => {
-                    owned.inputs.wait_reason = self.schemata.ask(id);
+                    owned.inputs.wait_reason = Some(self.schemata.ask(id));
                 }
                 Some(Trouble::OutOfRange(text)) => {
                     return Ok(Some(Happening::Halted(number, self.out_of_range(number, text)?)));

@@ -9,6 +9,7 @@ pub mod kept;
 pub mod log;
 mod native;
 pub mod rebalance;
+pub mod registry;
 pub mod schemata;
 pub mod topics;
 pub mod transaction;

@@ -25,7 +25,7 @@ use crate::ports::{Staged, StagedDerived};
 use crate::wire::dead_letter::DeadLetterRecord;
 use crate::wire::journal::JournalRecord;
 
-use super::derived_format::DerivedFormat;
+use super::derived_format::{DerivedFormat, DerivedWriter};
 use super::native::{self, GroupMetadata, TransactionError};
 
 /// A call that has not come back after so long never will.
@@ -42,7 +42,7 @@ pub struct Transactions {
     settings: ClientConfig,
     topics: Topics,
     inputs: Vec<String>,
-    format: DerivedFormat,
+    derived: DerivedWriter,
     producer: Option<BaseProducer<Deliveries>>,
     aborts_in_a_row: u32,
     /// When a transaction was last found fenced; a second time within the session is a rival.
@@ -108,7 +108,7 @@ impl Transactions {
             settings,
             topics,
             inputs,
-            format,
+            derived: DerivedWriter::new(format),
             producer: None,
             aborts_in_a_row: 0,
             fenced_at: None,
@@ -264,7 +264,7 @@ impl Transactions {
     fn produce_outputs(&self, staged: &Staged) -> Result<(), KafkaError> {
         let partition = i32::from(staged.partition);
         for event in &staged.derived {
-            let (payload, headers) = self.format.message(event);
+            let (payload, headers) = self.derived.message(event);
             self.send(
                 BaseRecord::with_opaque_to(self.topic_of(event), 0)
                     .partition(partition)

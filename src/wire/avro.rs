@@ -18,7 +18,9 @@ mod writer;
 
 use std::collections::BTreeMap;
 
-pub use catalog::{derived_schemas, input_schema, input_schemas, input_union_schema};
+pub use catalog::{
+    derived_schema, derived_schemas, input_schema, input_schemas, input_union_schema,
+};
 pub use fingerprint::fingerprint;
 pub use layout::{SCHEMA_BYTES_MAX, SchemaError};
 pub use plan::Plan;
@@ -38,8 +40,11 @@ pub const DEPTH_MAX: usize = 64;
 /// enumeration, so longer symbols are not read as text.
 pub const TEXT_GROWTH_MAX: usize = 31;
 
-/// First bytes of Avro's single-object encoding.
-const SINGLE_OBJECT_MARK: [u8; 2] = [0xC3, 0x01];
+/// First byte of Confluent's framing; four bytes of schema id follow.
+pub const CONFLUENT_MARK: u8 = 0;
+
+/// First bytes of Avro's single-object encoding; eight bytes of fingerprint follow.
+pub const SINGLE_OBJECT_MARK: [u8; 2] = [0xC3, 0x01];
 
 /// The schemas that this build knows, by fingerprint.
 pub struct Schemas {

@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
     pub fn of_member(record: &'a str, start: usize) -> Scanner<'a> {
         Scanner {
             record,
-            rest: record[start..].as_bytes(),
+            rest: &record.as_bytes()[start..],
             depth: 1,
         }
     }

@@ -9,6 +9,7 @@ pub mod cells;
 pub mod cloudevents;
 pub mod dead_letter;
 pub mod derived;
+pub mod derived_avro;
 pub mod event_json;
 pub mod identity;
 pub mod journal;

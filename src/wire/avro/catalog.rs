@@ -1,5 +1,7 @@
 //! The schemas of `schemas/`, compiled in, so that a replay needs no registry.
 
+use crate::billing::derived_event::DerivedKind;
+
 /// An input type under its three names: CloudEvents `type`, Avro record, schema text.
 struct InputType {
     type_name: &'static str,
@@ -36,7 +38,7 @@ static INPUT_TYPES: [InputType; 14] = input_types! {
     "clock-tick" "ClockTick"
 };
 
-static DERIVED_SCHEMAS: [&str; 4] = [
+const DERIVED_SCHEMAS: [&str; 4] = [
     include_str!("../../../schemas/derived/cap-reached.v1.avsc"),
     include_str!("../../../schemas/derived/tokens-depleted.v1.avsc"),
     include_str!("../../../schemas/derived/switched-to-postpay.v1.avsc"),
@@ -51,6 +53,22 @@ pub fn input_schemas() -> impl Iterator<Item = &'static str> {
 /// Schema texts of all derived events.
 pub fn derived_schemas() -> impl Iterator<Item = &'static str> {
     DERIVED_SCHEMAS.into_iter()
+}
+
+/// Schema text of a kind of derived event.
+pub const fn derived_schema(kind: DerivedKind) -> &'static str {
+    let [
+        cap_reached,
+        tokens_depleted,
+        switched_to_postpay,
+        monthly_invoice,
+    ] = DERIVED_SCHEMAS;
+    match kind {
+        DerivedKind::CapReached => cap_reached,
+        DerivedKind::TokensDepleted => tokens_depleted,
+        DerivedKind::SwitchedToPostpay => switched_to_postpay,
+        DerivedKind::MonthlyInvoice => monthly_invoice,
+    }
 }
 
 /// Schema text of an input type, named as in CloudEvents: `meterfold.api-call.v1`.

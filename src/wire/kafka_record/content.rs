@@ -1,19 +1,13 @@
 //! What a record's value is: by `content-type`, then by its first bytes.
 
 use crate::wire::attributes::{Attributes, Repeated};
-use crate::wire::avro::split_single_object;
+use crate::wire::avro::{CONFLUENT_MARK, SINGLE_OBJECT_MARK, split_single_object};
 use crate::wire::cloudevents;
 use crate::wire::record_bytes::LogRecord;
 use crate::wire::span::{Decoded, Text};
 
 /// Name of the header that tells the format.
 const CONTENT_TYPE: &[u8] = b"content-type";
-
-/// First byte of Confluent's framing; four bytes of schema id follow.
-const CONFLUENT_MARK: u8 = 0;
-
-/// First bytes of Avro's single-object encoding.
-const SINGLE_OBJECT_MARK: [u8; 2] = [0xC3, 0x01];
 
 pub(super) enum Content<'a> {
     Structured(&'a [u8]),
