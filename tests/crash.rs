@@ -32,7 +32,7 @@ use meterfold::ports::{Changes, Committer, Staged, Store};
 use meterfold::processor::partition::Partition;
 use meterfold::processor::{RunError, accounts, run};
 use meterfold::store::memory::MemoryStore;
-use meterfold::wire::cells::Meta;
+use meterfold::wire::meta::Meta;
 use meterfold::wire::keys;
 use serde_json::Value;
 use support::first_difference;

@@ -22,3 +22,31 @@ fn every_sample_gives_the_bytes_of_its_file_run() {
         setup.assert_accounts(sample.name, &sample.expected.accounts);
     }
 }
+
+/// Where recorded times never go back, partitions and processes cannot be seen in the result.
+#[test]
+fn samples_in_order_give_the_same_bytes_on_more_partitions_and_processes() {
+    let broker = Broker::shared();
+    let mut tried = 0;
+    for sample in Sample::all() {
+        let until = sample.replay.until.as_deref();
+        let feed = Feed::of_trace(&sample.replay.inputs, &sample.expected.trace, until);
+        if !feed.records.is_sorted_by_key(|record| record.timestamp) {
+            continue;
+        }
+        tried += 1;
+        for (partitions, processes) in [(2, 1), (4, 2), (4, 3)] {
+            let place = format!("{} {partitions} partitions {processes} processes", sample.name);
+            let setup = Setup::new(broker, &place, partitions, &sample.replay.rates);
+            setup.create_topics();
+            let mut running: Vec<Processor> =
+                (0..processes).map(|instance| Processor::start(&setup, instance)).collect();
+            feed.produce(&setup);
+            running[0].wait_until_folded(&setup);
+            running.into_iter().for_each(Processor::stop);
+            setup.assert_derived(&place, &sample.expected.derived);
+            setup.assert_restored_accounts(&place, &sample.expected.accounts);
+        }
+    }
+    assert!(tried > 0, "a sample in order of recorded time");
+}

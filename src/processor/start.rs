@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::rate_book::RateBook;
+use crate::fail_point;
 use crate::ports::log::{
     Committed, Halt, HaltCode, Kept, KeptRecord, Log, LogError, Offsets, Stores,
 };
@@ -418,6 +419,9 @@ impl<S: Store> Start<S> {
         })?;
         if let Some(error) = fault {
             return Err(error.into());
+        }
+        if applied > 0 {
+            fail_point::hit(fail_point::Step::Restore);
         }
         self.progress.applied += applied;
         self.progress.position = position;

@@ -180,20 +180,20 @@ impl<'b> Setup<'b> {
     }
 
     /// One line a team, as `inspect` shows them. Nothing may run.
-    pub fn accounts(&self, instances: u16) -> Vec<u8> {
-        let mut lines: Vec<(String, Vec<u8>)> = Vec::new();
-        for instance in 0..instances {
-            let output = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-                .args(["inspect", "--state"])
-                .arg(self.state(instance))
-                .output()
-                .expect("the program starts");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            for line in output.stdout.split_inclusive(|byte| *byte == b'\n') {
+    pub fn accounts(&self, instance: u16) -> Vec<u8> {
+        let output = Command::new(env!("CARGO_BIN_EXE_meterfold"))
+            .args(["inspect", "--state"])
+            .arg(self.state(instance))
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = output.stdout.split_inclusive(|byte| *byte == b'\n');
+        let mut lines: Vec<(String, Vec<u8>)> = lines
+            .map(|line| {
                 let account: serde_json::Value = serde_json::from_slice(line).expect("an account");
-                lines.push((account["team"].as_str().expect("a team").into(), line.to_vec()));
-            }
-        }
+                (account["team"].as_str().expect("a team").into(), line.to_vec())
+            })
+            .collect();
         lines.sort();
         lines.into_iter().flat_map(|(_, line)| line).collect()
     }
@@ -211,7 +211,22 @@ impl<'b> Setup<'b> {
     }
 
     pub fn assert_accounts(&self, place: &str, expected: &[u8]) {
-        assert_same_lines(&format!("{place}: accounts"), expected, &self.accounts(1));
+        self.assert_accounts_of(place, 0, expected);
+    }
+
+    /// Accounts of state that a new instance restores from the changelog alone; nothing else may
+    /// run. The digest of what it restored is checked by the program.
+    pub fn assert_restored_accounts(&self, place: &str, expected: &[u8]) {
+        let instance = 9;
+        let mut processor = Processor::start(self, instance);
+        processor.wait_until_runs(self);
+        processor.stop();
+        self.assert_accounts_of(place, instance, expected);
+    }
+
+    pub fn assert_accounts_of(&self, place: &str, instance: u16, expected: &[u8]) {
+        let actual = self.accounts(instance);
+        assert_same_lines(&format!("{place}: accounts"), expected, &actual);
     }
 }
 
@@ -243,6 +258,16 @@ impl Processor {
 
     pub fn wait_until_folded(&mut self, setup: &Setup) {
         self.wait_until("everything is folded", || setup.is_folded());
+    }
+
+    /// Waits until this one runs every partition.
+    pub fn wait_until_runs(&mut self, setup: &Setup) {
+        let log = self.log.clone();
+        self.wait_until("all partitions run", || {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            let runs = |partition| log.contains(&format!("partition {partition} runs from commit"));
+            (0..setup.partitions).all(runs)
+        });
     }
 
     /// Waits for `condition`; the process must live meanwhile.
