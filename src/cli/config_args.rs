@@ -59,7 +59,7 @@ impl From<ClusterError> for Failure {
         let code = match &error {
             ClusterError::Unreachable { .. } => 5,
             ClusterError::Refused { .. } => 6,
-            ClusterError::Settings(_) => 4,
+            ClusterError::Settings(_) | ClusterError::Unmakeable { .. } => 4,
             ClusterError::Failed { .. } => 1,
         };
         Failure::new(code, error.to_string())

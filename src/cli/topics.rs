@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::Config;
 use crate::kafka::cluster::Cluster;
-use crate::kafka::topics::{self, Severity};
+use crate::kafka::topics::{self, Severity, TopicFault};
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
@@ -28,7 +28,7 @@ Example:
   meterfold topics create --config meterfold.toml
 
 Exit codes: 0 all are there and right, 4 configuration or a topic is wrong, 5 brokers unreachable,
-6 access refused.")]
+6 access refused or a right is missing.")]
     Create(TopicsOptions),
     /// Say what is wrong with each topic, and the command that mends it
     #[command(after_help = "\
@@ -36,7 +36,7 @@ Example:
   meterfold topics check --config meterfold.toml --timeout 10
 
 Exit codes: 0 all are right (warnings apart), 4 configuration or a topic is wrong, 5 brokers
-unreachable, 6 access refused.")]
+unreachable, 6 access refused or a right is missing.")]
     Check(TopicsOptions),
 }
 
@@ -89,7 +89,9 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<usize, Failure> {
     }
     if !errors.is_empty() {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(Failure::invalid(lines.join("\n")));
+        let is_refused = errors.iter().any(TopicFault::is_refusal);
+        let code = if is_refused { 6 } else { 4 };
+        return Err(Failure::new(code, lines.join("\n")));
     }
     Ok(topics::rules(config).len())
 }

@@ -4,7 +4,7 @@
 //! in `kafka/client.rs`; a test there asks librdkafka about every name of this list.
 
 use Client::{Both, Consumer, Producer};
-use Rule::{Only, Ours, Within};
+use Rule::{Only, Ours, Within, Without};
 
 /// Which client a property is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Rule {
     Ours,
     /// Only these values keep the guarantees.
     Only(&'static [&'static str]),
+    /// A list, separated by commas, without any of these.
+    Without(&'static [&'static str]),
     /// Numbers from .. to.
     Within(u64, u64),
 }
@@ -61,6 +63,11 @@ pub const RULES: &[(&str, Rule, &str)] = &[
         "client.id",
         Ours,
         "it says which instance owns a partition; set http.advertised",
+    ),
+    (
+        "debug",
+        Without(&["all", "security"]),
+        "the log would show what proves who we are",
     ),
     (
         "delivery.report.only.error",

@@ -201,6 +201,11 @@ fn refusal(name: &str, text: &str) -> Option<String> {
                 values.join(" or ")
             )
         }
+        Rule::Without(words) => {
+            let found = text.split(',').map(str::trim);
+            let found = found.into_iter().find(|word| words.contains(word))?;
+            format!("{} is refused", shown(found))
+        }
         Rule::Within(from, to) => {
             let number = text.parse::<u64>();
             if number.is_ok_and(|number| (*from..=*to).contains(&number)) {
@@ -235,6 +240,14 @@ fn contradictions(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
             "max.poll.interval.ms",
             format!("{poll} is below session.timeout.ms, {session}; make it longer"),
         ));
+    }
+    let is_plain = properties
+        .get("sasl.mechanism")
+        .is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("PLAIN"));
+    if is_plain && !properties.plaintext_brokers().is_empty() {
+        let problem = "PLAIN sends the password as it is, so it needs TLS; set \
+                       kafka.\"security.protocol\" to sasl_ssl";
+        faults.push(("sasl.mechanism", problem.to_owned()));
     }
     if properties.is_consumer_protocol() {
         for name in [

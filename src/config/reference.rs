@@ -72,6 +72,7 @@ pub fn markdown() -> String {
         let values = match rule {
             Rule::Ours => "set by the program".to_owned(),
             Rule::Only(values) => format!("`{}`", values.join("` or `")),
+            Rule::Without(words) => format!("anything but `{}`", words.join("`, `")),
             Rule::Within(from, to) => format!("{from} to {to}"),
         };
         let _ = writeln!(text, "| `{name}` | {values} | {why} |");

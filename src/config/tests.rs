@@ -479,6 +479,10 @@ fn properties_that_break_a_guarantee_are_refused() {
         ),
         ("\"debug\" = [\"cgrp\"]", "is a list; give a text"),
         (
+            "debug = \"cgrp, security\"",
+            "\"security\" is refused (the log would show",
+        ),
+        (
             "\"group.protocol\" = \"consumer\"\n\"session.timeout.ms\" = 45000",
             "is the broker's to set",
         ),
@@ -533,6 +537,20 @@ fn secrets_come_from_files_and_are_not_shown() {
     let by_file = [("METERFOLD_KAFKA__SASL_PASSWORD_FILE", path)];
     let config = load(REQUIRED, &by_file, &[]).unwrap();
     assert_eq!(config.kafka.get("sasl.password"), Some("canary-1234"));
+}
+
+#[test]
+fn a_password_in_plain_text_needs_tls() {
+    let read = |protocol: &str| {
+        let text = format!(
+            "rates = \"r.json\"\n[kafka]\nbootstrap.servers = \"k:1\"\nsasl.mechanism = \"PLAIN\"\n\
+             security.protocol = \"{protocol}\"\n"
+        );
+        Config::parse("m.toml", &text)
+    };
+    read("sasl_ssl").unwrap();
+    let error = read("sasl_plaintext").unwrap_err().to_string();
+    assert!(error.contains("it needs TLS"), "{error}");
 }
 
 #[test]

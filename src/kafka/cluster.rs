@@ -44,6 +44,11 @@ pub enum ClusterError {
     /// Exit code 4: the client cannot be made of these settings.
     #[error("configuration: [kafka]: {0}; change the property that it names")]
     Settings(String),
+    /// Exit code 4: the brokers refuse to make a topic like this.
+    #[error(
+        "topic {topic}: cannot be made: {reason}; change topics.replication_factor (no more than there are brokers) or topics.partitions, or the policy of the brokers"
+    )]
+    Unmakeable { topic: String, reason: String },
     /// Anything else: exit code 1.
     #[error("{brokers}: {question}: {reason}")]
     Failed {
@@ -179,9 +184,38 @@ impl Cluster {
             .map(|answer| match answer {
                 Ok(_) => Ok(true),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(false),
+                Err((topic, code)) if is_unmakeable(code) => {
+                    let reason = code.to_string();
+                    Err(ClusterError::Unmakeable { topic, reason })
+                }
                 Err((topic, code)) => Err(self.error(question, code, format!("{topic}: {code}"))),
             })
             .collect()
+    }
+
+    /// Until every partition of these topics has a leader: brokers hear of a new topic one after
+    /// another.
+    pub fn wait_for(&self, topics: &[&str]) -> Result<(), ClusterError> {
+        const PAUSE: Duration = Duration::from_millis(50);
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let described = self.describe(topics)?;
+            let is_led = |found: &Described| {
+                let partitions = found.as_ref().map(|found| &found.partitions);
+                partitions.is_ok_and(|all| all.iter().all(|partition| partition.has_leader))
+            };
+            if described.iter().all(is_led) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(ClusterError::Failed {
+                    brokers: self.brokers.clone(),
+                    question: "waiting for new topics",
+                    reason: "not all have leaders; ask again with topics check".to_owned(),
+                });
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     fn options(&self) -> AdminOptions {
@@ -289,6 +323,18 @@ pub fn is_absence(code: RDKafkaErrorCode) -> bool {
             | Code::Resolve
             | Code::BrokerNotAvailable
             | Code::NetworkException
+    )
+}
+
+fn is_unmakeable(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::InvalidReplicationFactor
+            | Code::InvalidPartitions
+            | Code::InvalidConfig
+            | Code::InvalidTopic
+            | Code::PolicyViolation
     )
 }
 

@@ -29,7 +29,7 @@ pub struct Creation {
 /// Makes the topics that are missing, inputs too, in the order of [`rules`].
 pub fn create(cluster: &Cluster, config: &Config) -> Result<Vec<Creation>, ClusterError> {
     let rules = rules(config);
-    let described = cluster.describe(&names(&rules))?;
+    let described = cluster.describe(&names(rules.iter()))?;
     let is_missing =
         |found: &Described| matches!(found, Err(RDKafkaErrorCode::UnknownTopicOrPartition));
     let missing: Vec<&TopicRules> = rules
@@ -43,6 +43,7 @@ pub fn create(cluster: &Cluster, config: &Config) -> Result<Vec<Creation>, Clust
         .map(|rules| new_topic(rules, config))
         .collect();
     let made = cluster.create(&new)?;
+    cluster.wait_for(&names(missing.iter().copied()))?;
     let is_new = |rules: &TopicRules| {
         let mut pairs = missing.iter().zip(&made);
         pairs.any(|(missing, is_new)| missing.name == rules.name && *is_new)
@@ -76,19 +77,25 @@ fn new_topic<'a>(rules: &'a TopicRules, config: &Config) -> NewTopic<'a> {
 /// The cluster could not be asked; wrong topics are no error of this function.
 pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, ClusterError> {
     let rules = rules(config);
-    let described = cluster.describe(&names(&rules))?;
+    let described = cluster.describe(&names(rules.iter()))?;
     let there: Vec<&str> = rules
         .iter()
         .zip(&described)
-        .filter(|(_, described)| described.is_ok())
+        .filter(|(_, described)| {
+            let described = described.as_ref();
+            described.is_ok_and(|found| found.can_describe_configs)
+        })
         .map(|(rules, _)| rules.name.as_str())
         .collect();
     let settings = cluster.settings(&there)?;
+    let is_shown = !config.kafka.is_secret("sasl.username");
+    let user = config.kafka.get("sasl.username").filter(|_| is_shown);
     let mut faults = Vec::new();
     for (rules, described) in rules.iter().zip(&described) {
         let mender = Mender {
             brokers: cluster.brokers(),
             topic: &rules.name,
+            user,
         };
         match described {
             Ok(found) => {
@@ -106,8 +113,8 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, Clus
     Ok(faults)
 }
 
-fn names(rules: &[TopicRules]) -> Vec<&str> {
-    rules.iter().map(|rules| rules.name.as_str()).collect()
+fn names<'a>(rules: impl Iterator<Item = &'a TopicRules>) -> Vec<&'a str> {
+    rules.map(|rules| rules.name.as_str()).collect()
 }
 
 fn faults_of_shape(
@@ -134,6 +141,7 @@ fn faults_of_shape(
     for (is_needed, is_given, right) in [
         (needs_read, found.can_read, "Read"),
         (!rules.is_input, found.can_write, "Write"),
+        (true, found.can_describe_configs, "DescribeConfigs"),
     ] {
         if is_needed && !is_given {
             faults.push(mender.right(right));

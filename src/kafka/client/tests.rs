@@ -192,3 +192,57 @@ fn every_listed_property_is_one() {
         assert!(!text.contains("No such configuration"), "{name}: {text}");
     }
 }
+
+/// What librdkafka checks only when a client is made, and what it then warns of.
+#[test]
+fn clients_are_made_without_a_warning() {
+    use rdkafka::client::ClientContext;
+    use rdkafka::config::RDKafkaLogLevel;
+    use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+    use rdkafka::message::DeliveryResult;
+    use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+    impl ClientContext for Warnings {
+        fn log(&self, _: RDKafkaLogLevel, facility: &str, line: &str) {
+            if facility == "CONFWARN" {
+                self.0.lock().unwrap().push(line.to_owned());
+            }
+        }
+    }
+    impl ConsumerContext for Warnings {}
+    impl ProducerContext for Warnings {
+        type DeliveryOpaque = ();
+        fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+    }
+
+    for kafka in [
+        "",
+        "linger.ms = 20\nfetch.wait.max.ms = 70\ncompression.type = \"zstd\"",
+        "session.timeout.ms = 6000\ntransaction.timeout.ms = 2000\nmax.poll.interval.ms = 9000",
+        "transaction.timeout.ms = 1000",
+        "group.protocol = \"consumer\"",
+        "message.max.bytes = 20000000",
+    ] {
+        let config = config(kafka);
+        for mut settings in [worker_consumer(&config, 0), reader(&config, "restore")] {
+            settings.set_log_level(RDKafkaLogLevel::Warning);
+            let client: BaseConsumer<Warnings> =
+                settings.create_with_context(Warnings::default()).unwrap();
+            let _ = client.poll(Duration::from_millis(20));
+            let warnings = client.context().0.lock().unwrap().clone();
+            assert_eq!(warnings, Vec::<String>::new(), "{kafka}");
+        }
+        for mut settings in [worker_producer(&config, 0), admin(&config)] {
+            settings.set_log_level(RDKafkaLogLevel::Warning);
+            let client: BaseProducer<Warnings> =
+                settings.create_with_context(Warnings::default()).unwrap();
+            client.poll(Duration::from_millis(20));
+            let warnings = client.context().0.lock().unwrap().clone();
+            assert_eq!(warnings, Vec::<String>::new(), "{kafka}");
+        }
+    }
+}

@@ -31,6 +31,13 @@ pub struct TopicFault {
     pub remedy: String,
 }
 
+impl TopicFault {
+    /// Whether a right is missing: exit code 6, not 4.
+    pub fn is_refusal(&self) -> bool {
+        self.setting == ACCESS
+    }
+}
+
 impl fmt::Display for TopicFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.severity {
@@ -45,10 +52,14 @@ impl fmt::Display for TopicFault {
     }
 }
 
+const ACCESS: &str = "access";
+
 /// Writes faults of one topic with the commands against them.
 pub struct Mender<'a> {
     pub brokers: &'a str,
     pub topic: &'a str,
+    /// Whom the brokers know us as; None: the configuration does not tell.
+    pub user: Option<&'a str>,
 }
 
 impl Mender<'_> {
@@ -99,7 +110,7 @@ impl Mender<'_> {
 
     /// A topic can only grow, and what lies in it stays where it was.
     pub fn partitions(&self, found: usize, wanted: usize) -> TopicFault {
-        let Mender { brokers, topic } = self;
+        let Mender { brokers, topic, .. } = self;
         let remedy = if found < wanted {
             format!(
                 "kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions \
@@ -135,23 +146,28 @@ impl Mender<'_> {
         TopicFault {
             because: "the user of [kafka] lacks a right",
             remedy: format!(
-                "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:NAME --operation \
+                "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:{} --operation \
                  {right} --topic {}",
-                self.brokers, self.topic
+                self.brokers,
+                self.user.unwrap_or("NAME"),
+                self.topic
             ),
-            ..self.fault("access", format!("without {right}"), right.to_owned())
+            ..self.fault(ACCESS, format!("without {right}"), right.to_owned())
         }
     }
 
     pub fn unreadable(&self, code: RDKafkaErrorCode) -> TopicFault {
-        let mut fault = self.right("Describe");
-        if !is_refusal(code) {
-            fault.because = "the broker does not describe it";
-            fault.remedy =
-                "meterfold topics check, again; then look at the brokers' log".to_owned();
+        if is_refusal(code) {
+            return TopicFault {
+                found: code.to_string(),
+                ..self.right("Describe")
+            };
         }
-        fault.found = code.to_string();
-        fault
+        TopicFault {
+            because: "the broker does not describe it",
+            remedy: "meterfold topics check, again; then look at the brokers' log".to_owned(),
+            ..self.fault("description", code.to_string(), "there".to_owned())
+        }
     }
 
     pub fn no_id(&self) -> TopicFault {

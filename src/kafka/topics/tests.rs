@@ -24,6 +24,7 @@ fn faults(rules: &TopicRules, found: &TopicSettings) -> Vec<TopicFault> {
     let mender = Mender {
         brokers: "k:9092",
         topic: &rules.name,
+        user: None,
     };
     faults_of_settings(rules, found, &mender)
 }
@@ -187,6 +188,7 @@ fn partitions_replicas_and_rights() {
         let mender = Mender {
             brokers: "k:9092",
             topic,
+            user: Some("meter"),
         };
         let faults = faults_of_shape(rules, found, &config, &mender);
         faults.iter().map(ToString::to_string).collect()

@@ -1,0 +1,190 @@
+//! `meterfold validate` and the configuration from outside, without a broker: exit codes, all faults
+//! at once, no secret on any stream, and that the documents say what the program does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use meterfold::config::Config;
+use tempfile::TempDir;
+
+const KAFKA: &str = "[kafka]\n\"bootstrap.servers\" = \"127.0.0.1:1\"\n";
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A directory with `meterfold.toml`, its book in place of BOOK.
+fn written(text: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let book = project("schemas/rates/aps-example.json");
+    let text = text.replace("BOOK", book.to_str().unwrap());
+    std::fs::write(directory.path().join("meterfold.toml"), text).unwrap();
+    directory
+}
+
+fn meterfold(directory: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_meterfold"))
+        .current_dir(directory.path())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn validate(directory: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let all = [&["validate", "--config", "meterfold.toml"], arguments].concat();
+    meterfold(directory, &all, variables)
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(output.stdout.is_empty());
+    error
+}
+
+#[test]
+fn a_valid_configuration() {
+    let directory = written(&format!("rates = \"BOOK\"\n{KAFKA}"));
+    let output = validate(&directory, &[], &[]);
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "configuration and rate book aps-example are valid\n"
+    );
+    // Nothing but variables does too.
+    let book = project("schemas/rates/aps-example.json");
+    let output = meterfold(
+        &directory,
+        &["validate"],
+        &[
+            ("METERFOLD_RATES", book.to_str().unwrap()),
+            ("METERFOLD_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1"),
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn every_fault_of_every_layer_is_a_line() {
+    let directory = written("workers = 65\n[topics]\npartition = 4\n");
+    let variables = [("METERFOLD_LINGER_MS", "soon")];
+    let error = refused(
+        &validate(&directory, &["--set", "commit.cells=1"], &variables),
+        4,
+    );
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            "meterfold.toml:3: there is no key \"topics.partition\"; did you mean topics.partitions?",
+            "--set: there is no key \"commit.cells\"; did you mean commit.cells_max?",
+            "meterfold.toml:1: workers: \"65\" is refused; give a number from 1 to 64",
+            "configuration: rates: is missing; give a path",
+            "environment variable METERFOLD_LINGER_MS: linger_ms: \"soon\" is refused; give a number \
+             from 0 to 600000",
+            "configuration: kafka.\"bootstrap.servers\": is missing; give the brokers, as \
+             HOST:PORT,HOST:PORT",
+        ]
+    );
+}
+
+#[test]
+fn what_stands_behind_the_keys_is_checked() {
+    for (text, words) in [
+        (
+            format!("rates = \"none.json\"\n{KAFKA}"),
+            "none.json: No such file",
+        ),
+        (
+            format!("rates = \"meterfold.toml\"\n{KAFKA}"),
+            "meterfold.toml: ",
+        ),
+        (
+            format!("rates = \"BOOK\"\n{KAFKA}linger.ms = \"soon\"\n"),
+            "kafka.\"linger.ms\": Invalid value",
+        ),
+    ] {
+        let error = refused(&validate(&written(&text), &[], &[]), 4);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let error = refused(
+        &meterfold(&written(""), &["validate", "--config", "none.toml"], &[]),
+        4,
+    );
+    assert!(error.contains("none.toml: cannot be read"), "{error}");
+    let error = refused(&validate(&written(""), &["--set", "workers"], &[]), 2);
+    assert!(
+        error.contains("write it like topics.partitions=4"),
+        "{error}"
+    );
+}
+
+#[test]
+fn brokers_in_plain_text_are_warned_of() {
+    let text = "rates = \"BOOK\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n";
+    let output = validate(&written(text), &[], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        warning.starts_with("warning: kafka:9092 is reached in plain text"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn secrets_are_on_no_stream() {
+    let directory = written(&format!(
+        "rates = \"BOOK\"\n{KAFKA}\"sasl.password\" = \"canary-1\"\n\"ssl.key.password\" = \"canary-2\"\n\
+         \"socket.timeout.ms.file\" = \"secret\"\n"
+    ));
+    std::fs::write(directory.path().join("secret"), "canary-3").unwrap();
+    let variables = [("METERFOLD_KAFKA__SSL_KEYSTORE_PASSWORD", "canary-4")];
+    let error = refused(&validate(&directory, &[], &variables), 4);
+    assert!(error.contains("sasl.password.file") && error.contains("ssl.key.password.file"));
+    assert!(!error.contains("canary"), "{error}");
+    let directory = written(&format!(
+        "rates = \"BOOK\"\n{KAFKA}\"socket.timeout.ms.file\" = \"secret\"\n"
+    ));
+    std::fs::write(directory.path().join("secret"), "canary-3").unwrap();
+    let error = refused(&validate(&directory, &[], &[]), 4);
+    assert!(
+        error.contains("socket.timeout.ms") && !error.contains("canary"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_printed_default_configuration_is_one() {
+    let directory = written("");
+    let output = meterfold(&directory, &["validate", "--print-default-config"], &[]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, Config::default_document());
+    std::fs::write(directory.path().join("meterfold.toml"), text).unwrap();
+    let error = refused(&validate(&directory, &[], &[]), 4);
+    assert_eq!(
+        error.lines().count(),
+        2,
+        "only what is required is missing: {error}"
+    );
+}
+
+/// `docs/configuration.md` holds what the program writes of its keys.
+#[test]
+fn the_guide_says_what_the_program_does() {
+    let path = project("docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("<!-- begin -->\n").expect("begin");
+    let (written, tail) = rest.split_once("<!-- end -->").expect("end");
+    let wanted = format!("\n{}\n", Config::reference());
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let text = format!("{head}<!-- begin -->\n{wanted}<!-- end -->{tail}");
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    assert_eq!(written, wanted, "run this test with UPDATE_DOCUMENTS=1");
+}
