@@ -8,6 +8,7 @@
 //! Schemas come from this crate, a registry or a container file's header, never from a name found
 //! in data. Kafka records and Avro files are read through here; the generator writes through here.
 
+mod beside;
 mod catalog;
 mod cursor;
 mod fingerprint;

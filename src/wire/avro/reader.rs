@@ -86,7 +86,7 @@ fields! {
 }
 
 impl Field {
-    const fn detail(self) -> &'static str {
+    pub const fn detail(self) -> &'static str {
         Field::DETAILS[self as usize]
     }
 
@@ -118,11 +118,12 @@ pub(super) fn body_reader(type_name: &str) -> Option<BodyReader> {
     })
 }
 
-/// The fields of one datum, where text goes, and the attributes that must be equal.
+/// The fields of one datum, and where text goes.
 pub(super) struct Reader<'a, 'side> {
     values: [Value<'a>; Field::COUNT],
     side: &'side mut String,
-    beside: Option<&'side Attributes<'side>>,
+    /// Attributes that must be equal.
+    pub(super) beside: Option<&'side Attributes<'side>>,
 }
 
 /// What the trace and the clock want to know of any record, faulty or not.
@@ -254,42 +255,6 @@ impl<'a, 'side> Reader<'a, 'side> {
         subject
             .filter(|_| fits && !text.is_empty())
             .ok_or(Field::Subject.malformed())
-    }
-}
-
-/// How to find one attribute.
-type Attribute = for<'a> fn(&Attributes<'a>) -> Option<&'a [u8]>;
-
-/// The attributes beside the datum: each that is there says the same, or it is malformed.
-impl Reader<'_, '_> {
-    #[inline]
-    fn agrees(
-        &self,
-        attribute: Attribute,
-        detail: &'static str,
-        is_same: impl FnOnce(&[u8]) -> bool,
-    ) -> Result<(), Fault> {
-        match self.beside.and_then(attribute) {
-            Some(beside) if !is_same(beside) => Err(Fault::malformed(detail)),
-            _ => Ok(()),
-        }
-    }
-
-    fn text_agrees(&self, attribute: Attribute, field: Field) -> Result<(), Fault> {
-        let text = self.text(self.field(field)).map(str::as_bytes);
-        self.agrees(attribute, field.detail(), |beside| text == Some(beside))
-    }
-
-    fn instant_agrees(
-        &self,
-        attribute: Attribute,
-        field: Field,
-        instant: Instant,
-    ) -> Result<(), Fault> {
-        self.agrees(attribute, field.detail(), |beside| {
-            let text = str::from_utf8(beside).ok();
-            text.and_then(Instant::parse) == Some(instant)
-        })
     }
 }
 
@@ -425,11 +390,11 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn field(&self, field: Field) -> Value<'a> {
+    pub fn field(&self, field: Field) -> Value<'a> {
         self.values[field as usize]
     }
 
-    fn text(&self, value: Value<'a>) -> Option<&'a str> {
+    pub fn text(&self, value: Value<'a>) -> Option<&'a str> {
         match value {
             Value::Text(text) => Some(text),
             _ => None,
