@@ -13,6 +13,7 @@ export CARGO_TARGET_DIR
 
 meterfold := $(CARGO_TARGET_DIR)/release/meterfold
 demo_dir := $(CARGO_TARGET_DIR)/demo
+bench_peers := $(abspath $(CARGO_TARGET_DIR))/bench-peers
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -43,9 +44,10 @@ lint: ## form, findings of clippy, dependencies
 	@.ci/lint
 
 bench: ## measure; the figures go into the README
-	@.ci/setup
-	@.ci/bench-peers $(CARGO_TARGET_DIR)/bench-peers
-	DUCKDB_PYTHON=$(abspath $(CARGO_TARGET_DIR))/bench-peers/bin/python cargo bench --locked --bench fold --bench decode --bench replay
+	@.ci/setup kafka
+	@.ci/bench-peers $(bench_peers)
+	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay
+	PIPELINE_PEER=$(bench_peers)/kafka-streams cargo bench --locked --bench pipeline
 
 clean: ## remove what was built
 	cargo clean
