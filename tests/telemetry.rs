@@ -5,7 +5,7 @@
 mod exposition;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exposition::{Samples, classic, open_metrics};
 use meterfold::billing::derived_event::DerivedKind;
@@ -24,6 +24,7 @@ const TOPICS: [&str; 2] = ["api-calls", "accounts"];
 /// `operations.md` 3.1: at 32 partitions.
 const SERIES_MAX: usize = 2_000;
 const EXPOSITION_BYTES_MAX: usize = 1 << 20;
+const SCRAPE_MAX: Duration = Duration::from_millis(100);
 
 #[test]
 fn the_document_is_the_table() {
@@ -368,9 +369,13 @@ fn series_depend_on_owned_partitions_alone() {
     telemetry.rebalance(Rebalance::Lost, time);
     telemetry.restore(RestoreResult::Full, time);
     telemetry.schema_fetch(SchemaFetch::Failed, time);
+    let begun = Instant::now();
     let text = telemetry.render(Format::Classic);
+    let scrape = begun.elapsed();
     let after = classic(&text);
+    println!("{} series, {} bytes, {scrape:?}", after.len(), text.len());
 
+    assert!(scrape < SCRAPE_MAX, "{scrape:?}");
     assert_eq!(before.names(), after.names());
     assert!(after.len() <= SERIES_MAX, "{} series", after.len());
     let open = telemetry.render(Format::OpenMetrics);
