@@ -119,7 +119,8 @@ impl Telemetry {
         &self.0.settings
     }
 
-    /// A worker's loop has turned.
+    /// A worker's loop has turned. To be said in every turn and in every slice of a restore; who
+    /// makes a worker wait before its loop begins, such as for Kafka, says it in its stead.
     pub fn heartbeat(&self, worker: u16) {
         let millis = self.0.started.elapsed().as_millis() as u64;
         self.0.heartbeats[usize::from(worker)].store(millis + 1, Ordering::Relaxed);

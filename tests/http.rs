@@ -131,6 +131,40 @@ fn metrics_come_in_the_format_that_was_asked_for() {
     );
 }
 
+/// Partitions come and go while many scrape: each scrape is whole.
+#[test]
+fn scrapes_at_once_do_not_meet() {
+    let (server, telemetry) = serve(Limits::default());
+    let publish = |partition| {
+        let status = PartitionStatus::restoring(partition);
+        telemetry.publish_partition(0, status);
+    };
+    publish(1);
+    let address = server.address();
+    let scrapers: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                for _ in 0..10 {
+                    let samples = exposition::classic(&get(address, "/metrics").body);
+                    samples.check("meterfold_position_gap_commits", r#"{partition="1"}"#, 0.0);
+                    let owned = samples.value("meterfold_assigned_partitions", "");
+                    let gaps = samples.series("meterfold_position_gap_commits").count();
+                    assert_eq!(gaps as f64, owned);
+                }
+            })
+        })
+        .collect();
+    while !scrapers.iter().all(std::thread::JoinHandle::is_finished) {
+        publish(2);
+        std::thread::sleep(Duration::from_millis(1));
+        telemetry.withdraw_partition(0, 2);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for scraper in scrapers {
+        scraper.join().expect("every scrape was whole");
+    }
+}
+
 #[test]
 fn the_status_names_halts_and_their_remedies() {
     let (server, telemetry) = serve(Limits::default());

@@ -235,6 +235,37 @@ fn a_reader_that_stands_still_holds_up_nobody() {
     drop(release);
 }
 
+/// Set in the process that logs.
+const LOGS: &str = "METERFOLD_TEST_LOG";
+
+/// Runs this very test once more, as a process of its own: who logs is settled once a process.
+#[test]
+fn a_process_logs_to_standard_error_until_its_end() {
+    if std::env::var_os(LOGS).is_some() {
+        let guard = start(LogSettings::default(), &telemetry()).expect("it is the first");
+        let again = start(LogSettings::default(), &telemetry());
+        assert!(matches!(again, Err(LogError::Started)));
+        DefaultClientContext.log(RDKafkaLogLevel::Error, "FAIL", "from the client");
+        tracing::info!(event = "last", "the end");
+        drop(guard);
+        return;
+    }
+    let test = "telemetry::log::tests::a_process_logs_to_standard_error_until_its_end";
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(LOGS, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains(" WARN kafka_client: librdkafka: FAIL from the client\n"),
+        "{text}"
+    );
+    assert!(text.ends_with(" INFO last: the end\n"), "{text}");
+    assert!(!text.contains('\x1b'), "colour into a pipe: {text}");
+}
+
 /// A writer that stands still until it is released.
 struct Stuck {
     released: Receiver<()>,
