@@ -423,11 +423,9 @@ fn a_stopped_server_ends_its_answers_and_leaves_its_port() {
     assert_eq!(get(address, "/livez").status, 200);
     let begun = Instant::now();
     server.stop();
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
+    // Well before the two seconds after which everything is cut off.
+    let stopped = begun.elapsed();
+    assert!(stopped < Duration::from_millis(1_800), "{stopped:?}");
     check_closed(&mut idle, Duration::from_secs(1));
     check_closed(&mut half, Duration::from_secs(1));
     assert!(TcpStream::connect(address).is_err());
