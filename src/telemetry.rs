@@ -119,7 +119,8 @@ impl Telemetry {
         &self.0.settings
     }
 
-    /// A worker's loop has turned.
+    /// A worker's loop has turned. To be said in every turn and in every slice of a restore; who
+    /// makes a worker wait before its loop begins, such as for Kafka, says it in its stead.
     pub fn heartbeat(&self, worker: u16) {
         let millis = self.0.started.elapsed().as_millis() as u64;
         self.0.heartbeats[usize::from(worker)].store(millis + 1, Ordering::Relaxed);
@@ -185,18 +186,7 @@ impl Telemetry {
     /// Why the process ought to be killed; empty: it is alive. Brokers that are away are no reason
     /// (F36).
     pub fn not_alive(&self) -> Vec<String> {
-        let ended = self.ended_workers();
-        let late = self.heartbeat_ages().into_iter().zip(ended).zip(0u16..);
-        late.filter(|((age, is_ended), _)| {
-            // A loop that never began is given as long as one that stopped.
-            let age = age.unwrap_or_else(|| self.0.started.elapsed());
-            !is_ended && age > HEARTBEAT_AGE_MAX
-        })
-        .map(|((age, _), worker)| match age {
-            Some(age) => format!("worker {worker}: its loop stopped {} s ago", age.as_secs()),
-            None => format!("worker {worker}: its loop never began"),
-        })
-        .collect()
+        self.stuck_workers(self.0.started.elapsed())
     }
 
     /// Why the process has not started yet; empty: each worker's loop has begun. Neither Kafka nor
@@ -269,24 +259,42 @@ impl Telemetry {
         }
     }
 
-    /// For each worker, how long ago its loop turned; None: it has not begun.
-    fn heartbeat_ages(&self) -> Vec<Option<Duration>> {
-        let now = self.0.started.elapsed();
-        let beats = self.0.heartbeats.iter();
-        beats
-            .map(|beat| {
-                let millis = beat.load(Ordering::Relaxed).checked_sub(1)?;
-                Some(now.saturating_sub(Duration::from_millis(millis)))
+    /// Workers whose loops did not turn for too long; `now` since the start. One that never began
+    /// is given as long as one that stopped; one that ended for good has nothing left to do.
+    fn stuck_workers(&self, now: Duration) -> Vec<String> {
+        let shared = self.shared();
+        let workers = shared.workers.iter().zip(self.heartbeats());
+        let stuck = workers.zip(0u16..).filter(|((state, beat), _)| {
+            let age = now.saturating_sub(beat.unwrap_or_default());
+            let is_ended = matches!(state, WorkerState::Fenced { .. } | WorkerState::Halted);
+            !is_ended && age > HEARTBEAT_AGE_MAX
+        });
+        stuck
+            .map(|((_, beat), worker)| match beat {
+                Some(beat) => {
+                    let age = now.saturating_sub(beat).as_secs();
+                    format!("worker {worker}: its loop stopped {age} s ago")
+                }
+                None => format!("worker {worker}: its loop never began"),
             })
             .collect()
     }
 
-    /// For each worker, whether it ended for good and only its process lingers.
-    fn ended_workers(&self) -> Vec<bool> {
-        let shared = self.shared();
-        let is_ended =
-            |state: &WorkerState| matches!(state, WorkerState::Fenced { .. } | WorkerState::Halted);
-        shared.workers.iter().map(is_ended).collect()
+    /// For each worker, how long ago its loop turned; None: it has not begun.
+    fn heartbeat_ages(&self) -> Vec<Option<Duration>> {
+        let now = self.0.started.elapsed();
+        let beats = self.heartbeats();
+        beats
+            .map(|beat| beat.map(|beat| now.saturating_sub(beat)))
+            .collect()
+    }
+
+    /// For each worker, when its loop last turned, since the start.
+    fn heartbeats(&self) -> impl Iterator<Item = Option<Duration>> + '_ {
+        self.0.heartbeats.iter().map(|beat| {
+            let millis = beat.load(Ordering::Relaxed).checked_sub(1)?;
+            Some(Duration::from_millis(millis))
+        })
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -305,4 +313,32 @@ fn unix_millis() -> i64 {
 
 fn seconds(millis: i64) -> f64 {
     millis as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_stuck_when_its_loop_is_and_it_has_not_ended() {
+        let telemetry = Telemetry::new(Settings {
+            workers: 2,
+            ..Settings::default()
+        });
+        telemetry.heartbeat(0);
+        let second = Duration::from_secs(1);
+        let stuck = |now| telemetry.stuck_workers(now);
+        assert_eq!(stuck(HEARTBEAT_AGE_MAX), Vec::<String>::new());
+        let both = stuck(HEARTBEAT_AGE_MAX + second);
+        assert_eq!(both.len(), 2);
+        assert!(
+            both[0].starts_with("worker 0: its loop stopped 6"),
+            "{both:?}"
+        );
+        assert_eq!(both[1], "worker 1: its loop never began");
+        telemetry.set_worker_state(0, WorkerState::Halted);
+        let reason = String::from("another producer");
+        telemetry.set_worker_state(1, WorkerState::Fenced { reason });
+        assert_eq!(stuck(HEARTBEAT_AGE_MAX + second), Vec::<String>::new());
+    }
 }

@@ -15,16 +15,33 @@ use tokio::time::{sleep, timeout};
 
 use crate::telemetry::Telemetry;
 
-/// Connections open at a time. One more takes the place of the oldest, so that clients that only
-/// hold connections cannot keep a probe out.
-pub const CONNECTIONS_MAX: usize = 512;
-/// A request's line and header fields.
-pub const HEADER_BYTES_MAX: usize = 16 << 10;
-const HEADER_FIELDS_MAX: usize = 64;
-/// How long a client may take to send them, and how long a connection may lie idle.
-pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
-/// How old a connection may grow, whatever happens on it.
-pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+/// What a client may hold. The default is what runs; tests are less patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at a time. One more takes the place of the oldest, so that clients that
+    /// only hold connections cannot keep a probe out.
+    pub connections_max: usize,
+    /// A request's line and header fields.
+    pub header_bytes_max: usize,
+    pub header_fields_max: usize,
+    /// How long a client may take to send them, and how long a connection may lie idle.
+    pub header_time_max: Duration,
+    /// How old a connection may grow, whatever happens on it.
+    pub age_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 512,
+            header_bytes_max: 16 << 10,
+            header_fields_max: 64,
+            header_time_max: Duration::from_secs(10),
+            age_max: Duration::from_secs(60),
+        }
+    }
+}
+
 /// How long the answer under way may take when a connection has to end.
 const LAST_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// The wait after a connection could not be accepted, such as for want of file descriptors.
@@ -35,6 +52,7 @@ pub async fn accept(
     listener: TcpListener,
     router: Router,
     telemetry: Telemetry,
+    limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Oldest first.
@@ -52,16 +70,16 @@ pub async fn accept(
                 continue;
             }
         };
-        if open.len() >= CONNECTIONS_MAX {
+        if open.len() >= limits.connections_max {
             open.retain(|connection| !connection.is_finished());
         }
-        if open.len() >= CONNECTIONS_MAX
+        if open.len() >= limits.connections_max
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();
             telemetry.http_connection_dropped();
         }
-        let connection = Connection::new(&telemetry);
+        let connection = Connection::new(&telemetry, limits);
         let answer = connection.answer(stream, router.clone(), stopped.clone());
         open.push_back(tokio::spawn(answer));
     }
@@ -75,13 +93,15 @@ pub async fn accept(
 /// An open connection, counted for as long as it lives.
 struct Connection {
     telemetry: Telemetry,
+    limits: Limits,
 }
 
 impl Connection {
-    fn new(telemetry: &Telemetry) -> Connection {
+    fn new(telemetry: &Telemetry, limits: Limits) -> Connection {
         telemetry.http_connection_opened();
         Connection {
             telemetry: telemetry.clone(),
+            limits,
         }
     }
 
@@ -89,13 +109,14 @@ impl Connection {
     async fn answer(self, stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
         // Answers are small and whole; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
+        let limits = self.limits;
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIME_MAX)
-            .max_headers(HEADER_FIELDS_MAX)
-            .max_header_size(HEADER_BYTES_MAX)
-            .max_buf_size(2 * HEADER_BYTES_MAX);
+            .header_read_timeout(limits.header_time_max)
+            .max_headers(limits.header_fields_max)
+            .max_header_size(limits.header_bytes_max)
+            .max_buf_size(2 * limits.header_bytes_max);
         let service = TowerToHyperService::new(router);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
@@ -106,7 +127,7 @@ impl Connection {
                 }
                 return;
             }
-            () = sleep(CONNECTION_AGE_MAX) => {}
+            () = sleep(limits.age_max) => {}
             _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
         }
         connection.as_mut().graceful_shutdown();

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::telemetry::Telemetry;
 
-pub use connections::{CONNECTION_AGE_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX};
+pub use connections::Limits;
 
 /// Threads of the runtime: one that answers while the other renders metrics.
 const THREADS: usize = 2;
@@ -47,7 +47,11 @@ pub struct Server {
 
 /// Listens on `listen` and answers from `telemetry`, on threads of its own. Neither this nor
 /// [`Server::stop`] may be called on a thread of a tokio runtime.
-pub fn serve(listen: SocketAddr, telemetry: &Telemetry) -> Result<Server, HttpError> {
+pub fn serve(
+    listen: SocketAddr,
+    telemetry: &Telemetry,
+    limits: Limits,
+) -> Result<Server, HttpError> {
     let refused = |error| HttpError::Listen { listen, error };
     let listener = TcpListener::bind(listen).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
@@ -64,7 +68,7 @@ pub fn serve(listen: SocketAddr, telemetry: &Telemetry) -> Result<Server, HttpEr
     };
     let (stop, stopped) = watch::channel(false);
     let router = routes::router(telemetry);
-    let accept = connections::accept(listener, router, telemetry.clone(), stopped);
+    let accept = connections::accept(listener, router, telemetry.clone(), limits, stopped);
     let accepting = Some(runtime.spawn(accept));
     tracing::info!(event = "http_listening", address = %address, "serves health, metrics and status");
     Ok(Server {

@@ -11,6 +11,8 @@
 
 mod line;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -36,7 +38,7 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum LogLevel {
     Error,
     Warn,
@@ -61,6 +63,8 @@ const CODES_MAX: usize = 256;
 
 /// The code of what the Kafka client says.
 pub const KAFKA_CLIENT: &str = "kafka_client";
+/// The code of what other libraries say through the crate `log`.
+pub const LIBRARY: &str = "library";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -117,11 +121,10 @@ impl Lines {
     }
 
     /// Counts a warning; None: it is one too many, else how many were suppressed before it.
-    fn admit(&self, code: &str) -> Option<u32> {
+    fn admit(&self, code: &str, now: Instant) -> Option<u32> {
         let mut windows = lock(&self.windows);
         let is_known = windows.contains_key(code) || windows.len() < CODES_MAX;
         let code = if is_known { code } else { "" };
-        let now = Instant::now();
         let window = windows.entry(code.to_owned()).or_insert(Window {
             begun: now,
             written: 0,
@@ -151,9 +154,9 @@ impl<S: Subscriber> Layer<S> for Lines {
     /// Of other crates, only what they hold for worth a warning.
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let target = metadata.target();
-        let is_ours = target.starts_with("meterfold");
-        let is_client = target.starts_with("librdkafka") || target.starts_with("rdkafka");
-        let level = if is_ours || is_client || is_bridge(target) {
+        // What came through `log` is looked at when it is read.
+        let level = if target.starts_with("meterfold") || target == "log" || is_kafka_client(target)
+        {
             self.settings.level.filter()
         } else {
             self.settings.level.filter().min(LevelFilter::WARN)
@@ -168,11 +171,18 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::read(event);
         let mut level = LogLevel::from(*event.metadata().level());
-        if is_bridge(event.metadata().target()) {
-            level = level_of_client(level);
-            line.code.get_or_insert_with(|| KAFKA_CLIENT.into());
+        let mut level_max = self.settings.level;
+        if let Some(library) = &line.library {
+            let is_client = is_kafka_client(library);
+            level = level_of_library(level);
+            line.code = Some(if is_client { KAFKA_CLIENT } else { LIBRARY }.to_owned());
+            level_max = level_max.min(if is_client {
+                LogLevel::Trace
+            } else {
+                LogLevel::Warn
+            });
         }
-        if level.filter() > self.settings.level.filter() {
+        if level > level_max {
             return;
         }
         self.telemetry
@@ -180,7 +190,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             .families
             .add(Metric::LogLines, &[level.name()], 1.0);
         if level == LogLevel::Warn {
-            match self.admit(line.code.as_deref().unwrap_or_default()) {
+            match self.admit(line.code(), Instant::now()) {
                 None => return self.lost(level, LineLost::RateLimited),
                 Some(0) => {}
                 Some(suppressed) => line.push("suppressed", suppressed.to_string()),
@@ -196,14 +206,14 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-/// Whether an event came through the crate `log`, as all that the Kafka client says does.
-fn is_bridge(target: &str) -> bool {
-    target == "log"
+/// Whether this is librdkafka or what wraps it; both speak through the crate `log`.
+fn is_kafka_client(target: &str) -> bool {
+    target.starts_with("librdkafka") || target.starts_with("rdkafka")
 }
 
-/// What a client holds for an error, such as a broker that is away, it retries; what it tells of
-/// its own doings is for those who look for a fault.
-fn level_of_client(level: LogLevel) -> LogLevel {
+/// What a library holds for an error, such as a broker that is away, its caller retries; what it
+/// tells of its own doings is for those who look for a fault.
+fn level_of_library(level: LogLevel) -> LogLevel {
     match level {
         LogLevel::Error | LogLevel::Warn => LogLevel::Warn,
         LogLevel::Info | LogLevel::Debug => LogLevel::Debug,

@@ -17,7 +17,8 @@ impl Telemetry {
         self.refresh_resources();
 
         self.0.families.reset_partition_gauges();
-        let shared = self.shared();
+        // A copy, so that no worker waits for a scrape.
+        let shared = self.shared().clone();
         self.refresh_process(&shared, now_millis);
         self.refresh_stores(&shared);
         for owned in shared.partitions.values() {

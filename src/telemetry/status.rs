@@ -143,7 +143,7 @@ impl InputStatus {
 }
 
 /// An owned partition and its owner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Owned {
     pub worker: u16,
     pub status: PartitionStatus,
@@ -152,7 +152,7 @@ pub(super) struct Owned {
 }
 
 /// All that was said last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub workers: Vec<WorkerState>,
     pub partitions: BTreeMap<u16, Owned>,

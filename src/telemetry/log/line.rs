@@ -19,6 +19,8 @@ const NO_CODE: &str = "log";
 #[derive(Debug, Default)]
 pub struct Line {
     pub code: Option<String>,
+    /// Who said it, of what came through the crate `log`.
+    pub library: Option<String>,
     message: String,
     /// In order; numbers and truth values are written bare in JSON.
     fields: Vec<(&'static str, Value)>,
@@ -39,7 +41,14 @@ impl Line {
 
     /// Adds a number.
     pub fn push(&mut self, name: &'static str, number: String) {
-        self.fields.push((name, Value::Bare(number)));
+        self.push_value(name, Value::Bare(number));
+    }
+
+    /// Where in its code a library said it is of no use to an operator.
+    fn push_value(&mut self, name: &'static str, value: Value) {
+        if !name.starts_with("log.") {
+            self.fields.push((name, value));
+        }
     }
 
     /// `2026-11-22T13:00:00.000Z WARN partition_waiting: the clock jumped partition=3`
@@ -85,7 +94,7 @@ impl Line {
         text
     }
 
-    fn code(&self) -> &str {
+    pub fn code(&self) -> &str {
         self.code.as_deref().unwrap_or(NO_CODE)
     }
 }
@@ -99,6 +108,16 @@ impl Visit for Line {
         self.push(field.name(), value.to_string());
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON knows no infinity.
+        let number = if value.is_finite() {
+            value.to_string()
+        } else {
+            "null".into()
+        };
+        self.push(field.name(), number);
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.push(field.name(), value.to_string());
     }
@@ -108,9 +127,8 @@ impl Visit for Line {
         match field.name() {
             "event" => self.code = Some(cut),
             "message" => self.message = cut,
-            // Where in its code a client said it is of no use to an operator.
-            name if name.starts_with("log.") => {}
-            name => self.fields.push((name, Value::Text(cut))),
+            "log.target" => self.library = Some(cut),
+            name => self.push_value(name, Value::Text(cut)),
         }
     }
 
