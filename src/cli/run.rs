@@ -83,7 +83,7 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
     let _log = log::start(log_settings, &telemetry)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let stop = stop_flag()?;
-    let server = http::serve(config.http.listen, &telemetry)
+    let server = http::serve(config.http.listen, &telemetry, http::Limits::default())
         .map_err(|error| Failure::failed(error.to_string()))?;
     let result = process(&config, book, &telemetry, &stop);
     server.stop();

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::Message;
@@ -16,9 +17,22 @@ const SLICE: Duration = Duration::from_millis(100);
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub struct KeptReader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     next: i64,
 }
+
+/// The end of a partition is news to the reader, not to the log lines.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::warn!(event = "reader_error", "{error}: {reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 impl KeptReader {
     /// None: the broker does not answer in time. `asker` reads uncommitted, so it sees the high
@@ -30,7 +44,7 @@ impl KeptReader {
         partition: u16,
         from: Option<i64>,
     ) -> Result<Option<(KeptReader, Offsets)>, LogError> {
-        let consumer = BaseConsumer::from_config(settings)
+        let consumer = BaseConsumer::from_config_and_context(settings, Quiet)
             .map_err(|error| LogError::Invalid(format!("reader of {topic}: {error}")))?;
         let Some(offsets) = watermarks(asker, topic, partition)? else {
             return Ok(None);

@@ -298,7 +298,10 @@ impl KafkaLog {
                     owned.inputs.wait_reason = Some(self.schemata.ask(id));
                 }
                 Some(Trouble::OutOfRange(text)) => {
-                    return Ok(Some(Happening::Halted(number, self.out_of_range(number, text)?)));
+                    if let Some(halt) = self.out_of_range(number, &text)? {
+                        return Ok(Some(Happening::Halted(number, halt)));
+                    }
+                    continue;
                 }
                 Some(Trouble::Denied(text)) => return Err(LogError::Denied(text)),
             }
@@ -350,27 +353,50 @@ impl KafkaLog {
         Ok(None)
     }
 
-    fn out_of_range(&self, partition: u16, text: String) -> Result<Halt, LogError> {
-        let owned = &self.owned[&partition];
-        for input in &owned.inputs.inputs {
-            if let Some(offsets) = watermarks(&self.asker, &input.topic, partition)? {
-                if input.next_offset < offsets.first {
-                    return Ok(Halt::new(
-                        HaltCode::RetentionPassedUs,
-                        format!(
-                            "{}: records {} to {} are gone before they were folded: meterfold recover \
-                             --partition {partition} --accept-gap {}:{}..{}",
-                            input.topic, input.next_offset, offsets.first - 1, input.topic,
-                            input.next_offset, offsets.first
-                        ),
-                    ));
-                }
+    /// The broker does not have what was to be fetched. Believed only where the log's ends say so
+    /// too; else it is fetched again from the same position.
+    fn out_of_range(&mut self, partition: u16, text: &str) -> Result<Option<Halt>, LogError> {
+        let Some(owned) = self.owned.get_mut(&partition) else {
+            return Ok(None);
+        };
+        for input in &mut owned.inputs.inputs {
+            let (topic, next) = (&input.topic, input.next_offset);
+            let Some(offsets) = watermarks(&self.asker, topic, partition)? else {
+                continue;
+            };
+            if next < offsets.first {
+                return Ok(Some(Halt::new(
+                    HaltCode::RetentionPassedUs,
+                    format!(
+                        "{topic}: records {next} to {} are gone before they were folded: meterfold \
+                         recover --partition {partition} --accept-gap {topic}:{next}..{}",
+                        offsets.first - 1,
+                        offsets.first
+                    ),
+                )));
             }
+            if next > offsets.next {
+                return Ok(Some(Halt::new(
+                    HaltCode::LogTruncated,
+                    format!(
+                        "{topic}: the log ends at {}, before position {next} that was read already: \
+                         records were lost by the brokers (unclean election?)",
+                        offsets.next
+                    ),
+                )));
+            }
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next))
+                .and_then(|()| self.consumer.seek_partitions(list, SEEK_TIMEOUT))
+                .map_err(|error| LogError::Failed(format!("seek in {topic}: {error}")))?;
+            let (first, end) = (offsets.first, offsets.next);
+            tracing::info!(
+                event = "fetch_again",
+                partition,
+                "{topic}: {text}; the log holds {first} to {end}, fetching again from {next}"
+            );
         }
-        Ok(Halt::new(
-            HaltCode::LogTruncated,
-            format!("{text}; the log ends before the position that is folded already"),
-        ))
+        Ok(None)
     }
 }
 
