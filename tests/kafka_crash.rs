@@ -23,7 +23,16 @@ use support::random::Random;
 
 /// Where a process kills itself; the last one only happens while a partition is restored.
 const STEPS: [&str; 10] = [
-    "s0", "s1", "s2", "s3-partial", "s3", "s4", "s5", "s6", "s7", "restore",
+    "s0",
+    "s1",
+    "s2",
+    "s3-partial",
+    "s3",
+    "s4",
+    "s5",
+    "s6",
+    "s7",
+    "restore",
 ];
 const INSTANCES: u16 = 3;
 const PARTITIONS: u16 = 4;
@@ -43,18 +52,33 @@ fn killed_at_every_step_nothing_is_lost_or_doubled() {
     let (feed, expected) = workload(&setup, 12_000, 17);
     let reader = Watcher::start(&setup);
     let killed = churn(&setup, &feed, kills());
-    assert!(killed.values().sum::<usize>() >= kills(), "kills that happened: {killed:?}");
+    assert!(
+        killed.values().sum::<usize>() >= kills(),
+        "kills that happened: {killed:?}"
+    );
     for step in STEPS {
-        assert!(killed.contains_key(step), "no process died at {step}: {killed:?}");
+        assert!(
+            killed.contains_key(step),
+            "no process died at {step}: {killed:?}"
+        );
     }
     let seen = reader.stop();
     check(&setup, &expected, "after the kills");
     for (topic, values) in seen {
         let all = setup.broker.read_committed(&topic);
-        let all: Vec<_> = all.into_iter().map(|record| (record.partition, record.offset)).collect();
-        assert!(values.len() <= all.len(), "{topic}: a record that was read is gone");
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|record| (record.partition, record.offset))
+            .collect();
+        assert!(
+            values.len() <= all.len(),
+            "{topic}: a record that was read is gone"
+        );
         for place in values {
-            assert!(all.contains(&place), "{topic}: {place:?} was read, and is not committed");
+            assert!(
+                all.contains(&place),
+                "{topic}: {place:?} was read, and is not committed"
+            );
         }
     }
 }
@@ -65,12 +89,16 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
     let mut random = Random::new(7);
     let mut killed = BTreeMap::new();
     let mut plans = 0;
-    let mut running: Vec<Option<(Processor, Option<String>)>> = (0..INSTANCES).map(|_| None).collect();
+    let mut running: Vec<Option<(Processor, Option<String>)>> =
+        (0..INSTANCES).map(|_| None).collect();
     let mut produced = 0;
     let mut last_produced = Instant::now();
     let began = Instant::now();
     loop {
-        assert!(began.elapsed() < Duration::from_secs(900), "no end of it: {killed:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(900),
+            "no end of it: {killed:?}"
+        );
         let dead: usize = killed.values().sum();
         let is_over = dead >= kills && STEPS.iter().all(|step| killed.contains_key(*step));
         for instance in 0..INSTANCES {
@@ -107,7 +135,11 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
                         // With its state gone it restores at once.
                         let _ = fs::remove_dir_all(setup.state(instance));
                     }
-                    let at = if step == "restore" { 1 } else { 1 + random.below(6) };
+                    let at = if step == "restore" {
+                        1
+                    } else {
+                        1 + random.below(6)
+                    };
                     (Some(step.to_owned()), format!("{step}:{at}:kill"))
                 };
                 let fail_point = ("FAIL_POINT_OF_METERFOLD", environment.as_str());
@@ -118,9 +150,16 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
         }
         // The stream goes on as long as processes are to die.
         if produced < feed.records.len() && last_produced.elapsed() > Duration::from_millis(100) {
-            let share = if is_over { feed.records.len() } else { feed.records.len() / (kills * 6) + 1 };
+            let share = if is_over {
+                feed.records.len()
+            } else {
+                feed.records.len() / (kills * 6) + 1
+            };
             let end = (produced + share).min(feed.records.len());
-            Feed { records: feed.records[produced..end].to_vec() }.produce(setup);
+            Feed {
+                records: feed.records[produced..end].to_vec(),
+            }
+            .produce(setup);
             produced = end;
             last_produced = Instant::now();
         }
@@ -142,10 +181,14 @@ fn check(setup: &Setup, expected: &Outputs, place: &str) {
         let mut last: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for record in setup.broker.read_committed(&setup.topic(topic)) {
             let team = record.key.clone().expect("a team");
-            let event: serde_json::Value = serde_json::from_str(&record.value_text()).expect("JSON");
+            let event: serde_json::Value =
+                serde_json::from_str(&record.value_text()).expect("JSON");
             let time = event["time"].as_str().expect("a time").to_owned();
             if let Some(before) = last.insert(team, time.clone()) {
-                assert!(before <= time, "{place}: {topic}: {before} came before {time}");
+                assert!(
+                    before <= time,
+                    "{place}: {topic}: {before} came before {time}"
+                );
             }
         }
     }
@@ -162,11 +205,23 @@ fn workload(setup: &Setup, events: usize, seed: u64) -> (Feed, Outputs) {
     let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
         .args(["generate", "--teams", "150", "--months", "2026-01..2026-02"])
         .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
-        .args(["--duplicates", "5", "--late", "2", "--malformed", "1", "--out"])
+        .args([
+            "--duplicates",
+            "5",
+            "--late",
+            "2",
+            "--malformed",
+            "1",
+            "--out",
+        ])
         .arg(&input)
         .output()
         .expect("the program starts");
-    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
+    assert!(
+        generated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&generated.stderr)
+    );
     let until = "2026-04-01T00:00:00Z";
     let replay = Replay {
         rates: setup.rates.clone(),
@@ -208,7 +263,9 @@ impl Watcher {
             while !told.load(Ordering::Relaxed) {
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                     let place = (message.partition(), message.offset());
-                    seen.entry(message.topic().to_owned()).or_default().push(place);
+                    seen.entry(message.topic().to_owned())
+                        .or_default()
+                        .push(place);
                 }
             }
             seen

@@ -19,7 +19,6 @@ use crate::kafka::derived_format::DerivedFormat;
 use crate::kafka::log::{KafkaLog, wall_millis};
 use crate::kafka::registry::RegistryError;
 use crate::kafka::topics::{self, Severity};
-use crate::ports::log::LogError;
 use crate::processor::journaling::{LogSettings, settings_digest};
 use crate::processor::partition::BookText;
 use crate::processor::start::StartSettings;
@@ -80,8 +79,8 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
         format: args.log_format,
         level: args.log_level,
     };
-    let _log = log::start(log_settings, &telemetry)
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let _log =
+        log::start(log_settings, &telemetry).map_err(|error| Failure::failed(error.to_string()))?;
     let stop = stop_flag()?;
     let server = http::serve(config.http.listen, &telemetry, http::Limits::default())
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -93,7 +92,10 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
 fn read_book(config: &Config) -> Result<BookText, Failure> {
     let path = &config.rates;
     let text = fs::read(path).map_err(|error| {
-        Failure::invalid(format!("rates: {}: {error}; name a rate book", path.display()))
+        Failure::invalid(format!(
+            "rates: {}: {error}; name a rate book",
+            path.display()
+        ))
     })?;
     let digest = rate_book::canonical_digest(&text)
         .map_err(|faults| Failure::invalid(format!("{}: {faults}", path.display())))?;
@@ -123,9 +125,10 @@ fn telemetry_settings(config: &Config) -> Settings {
         partitions: config.topics.partitions,
         state_dir: Some(config.state_dir.clone()),
         config_hash: String::new(),
-        transaction_timeout_millis: config
-            .kafka
-            .millis("transaction.timeout.ms", crate::config::TRANSACTION_TIMEOUT_MILLIS),
+        transaction_timeout_millis: config.kafka.millis(
+            "transaction.timeout.ms",
+            crate::config::TRANSACTION_TIMEOUT_MILLIS,
+        ),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: String::new(),
@@ -262,8 +265,9 @@ fn look(config: &Config) -> Result<Result<Cluster, String>, Failure> {
     for warning in &warnings {
         tracing::warn!(event = "topic_setting", "{warning}");
     }
-    let (missing, wrong): (Vec<_>, Vec<_>) =
-        errors.iter().partition(|fault| fault.setting == "existence");
+    let (missing, wrong): (Vec<_>, Vec<_>) = errors
+        .iter()
+        .partition(|fault| fault.setting == "existence");
     if !wrong.is_empty() {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         return Err(Failure::invalid(lines.join("\n")));
@@ -285,7 +289,10 @@ fn start_settings(
         .chain(config.topics.accounts.clone())
         .collect();
     let mut kept: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    kept.extend([config.topics.changelog.as_str(), config.topics.journal.as_str()]);
+    kept.extend([
+        config.topics.changelog.as_str(),
+        config.topics.journal.as_str(),
+    ]);
     let topic_ids = cluster.topic_ids(&kept)?;
     let changelog = cluster.settings(&[&config.topics.changelog])?;
     let delete_retention = changelog
@@ -376,12 +383,9 @@ fn attend(
 }
 
 fn failure_of(error: WorkerError) -> Failure {
-    let text = error.to_string();
     match error {
-        WorkerError::Log(LogError::Fenced(_)) => Failure::new(8, text),
-        WorkerError::Log(LogError::Denied(_)) => Failure::new(6, text),
-        WorkerError::Log(LogError::Invalid(_)) | WorkerError::Invalid(_) => Failure::invalid(text),
-        WorkerError::Log(LogError::Failed(_)) => Failure::failed(text),
-        WorkerError::Foreign(_) => Failure::state(text),
+        WorkerError::Log(error) => error.into(),
+        WorkerError::Invalid(text) => Failure::invalid(text),
+        WorkerError::Foreign(text) => Failure::state(text),
     }
 }

@@ -41,6 +41,8 @@ const IDLE_CLOCK_MILLIS: i64 = 60 * 60 * 1_000;
 const RECYCLED_PIECES_MAX: usize = 64;
 
 pub struct KafkaLog {
+    /// Commits for this group without being in it; None: as a member.
+    group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
     owned: BTreeMap<u16, Owned>,
     kept: BTreeMap<u16, KeptReader>,
@@ -61,6 +63,7 @@ pub struct KafkaLog {
     /// The group has taken partitions away that are not given up yet.
     is_revoking: bool,
     unreleased: Vec<u16>,
+    released: Vec<u16>,
     wall_rests_until: Option<Monotonic>,
     recycled: Vec<Piece>,
     first_number: u64,
@@ -80,6 +83,33 @@ struct Owned {
 impl KafkaLog {
     /// Joins the group as `worker`.
     pub fn join(config: &Config, worker: u16, format: DerivedFormat) -> Result<KafkaLog, LogError> {
+        let log = KafkaLog::new(
+            config,
+            worker,
+            format,
+            client::worker_producer(config, worker),
+        )?;
+        let subscribed = log.consumer.subscribe(&[&log.topics[0]]);
+        subscribed.map_err(|error| LogError::Invalid(format!("kafka: {error}")))?;
+        Ok(log)
+    }
+
+    /// Stays outside the group, which must be empty, to commit an operator's decision.
+    pub fn alone(config: &Config, partition: u16) -> Result<KafkaLog, LogError> {
+        let mut producer = client::worker_producer(config, 0);
+        let identity = format!("{}-recover-{partition}", config.application);
+        producer.set("transactional.id", identity);
+        let mut log = KafkaLog::new(config, 0, DerivedFormat::Json, producer)?;
+        log.group = Some(config.application.clone());
+        Ok(log)
+    }
+
+    fn new(
+        config: &Config,
+        worker: u16,
+        format: DerivedFormat,
+        producer: ClientConfig,
+    ) -> Result<KafkaLog, LogError> {
         let invalid = |error: KafkaError| LogError::Invalid(format!("kafka: {error}"));
         let topics: Vec<String> = std::iter::once(config.topics.api_calls.clone())
             .chain(config.topics.accounts.clone())
@@ -91,10 +121,12 @@ impl KafkaLog {
         let reader = client::reader(config, &format!("reader-{worker}"));
         let mut asker = reader.clone();
         asker.set("isolation.level", "read_uncommitted");
-        let session = config.kafka.millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
+        let session = config
+            .kafka
+            .millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
         let session_timeout = Duration::from_millis(session);
-        let producer = client::worker_producer(config, worker);
-        let log = KafkaLog {
+        Ok(KafkaLog {
+            group: None,
             owned: BTreeMap::new(),
             kept: BTreeMap::new(),
             asker: BaseConsumer::from_config(&asker).map_err(invalid)?,
@@ -107,7 +139,10 @@ impl KafkaLog {
             ),
             schemata: Schemata::new(config.registry.as_ref())?,
             schemas: Arc::new(Schemas::built_in()),
-            kept_topics: [config.topics.changelog.clone(), config.topics.journal.clone()],
+            kept_topics: [
+                config.topics.changelog.clone(),
+                config.topics.journal.clone(),
+            ],
             reader,
             rules: RecordRules {
                 partition: 0,
@@ -122,14 +157,49 @@ impl KafkaLog {
             captured: None,
             is_revoking: false,
             unreleased: Vec::new(),
+            released: Vec::new(),
             wall_rests_until: None,
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
             consumer,
+        })
+    }
+
+    /// Members of the group; None: no answer.
+    pub fn group_members(&self) -> Option<usize> {
+        let group = self.group.as_deref()?;
+        let list = self.asker.fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
+        Some(
+            list.groups()
+                .first()
+                .map_or(0, |group| group.members().len()),
+        )
+    }
+
+    /// Timestamp of the record at `offset`; None: there is no such record.
+    pub fn timestamp_at(
+        &self,
+        topic: &str,
+        partition: u16,
+        offset: i64,
+    ) -> Result<Option<i64>, LogError> {
+        let (mut reader, end) = loop {
+            let opened =
+                KeptReader::open(&self.reader, &self.asker, topic, partition, Some(offset))?;
+            if let Some((reader, offsets)) = opened {
+                break (reader, offsets.next);
+            }
         };
-        log.consumer.subscribe(&[&log.topics[0]]).map_err(invalid)?;
-        Ok(log)
+        let mut found = None;
+        while found.is_none()
+            && reader.read(&mut |record| {
+                if record.offset == offset {
+                    found = Some(record.appended_at_millis);
+                }
+            })? <= offset.min(end - 1)
+        {}
+        Ok(found)
     }
 
     /// Why `partition` waits; None: it does not.
@@ -141,7 +211,9 @@ impl KafkaLog {
     fn poll(&mut self, wait: Duration) -> Result<(), LogError> {
         match self.consumer.poll(wait) {
             None => {}
-            Some(Ok(_)) => panic!("a record came out of the main queue: its partition was not split"),
+            Some(Ok(_)) => {
+                panic!("a record came out of the main queue: its partition was not split")
+            }
             Some(Err(error)) => self.consumer_error(error)?,
         }
         self.transactions.poll();
@@ -178,7 +250,9 @@ impl KafkaLog {
             .incremental_assign(&list)
             .map_err(|error| failed("assign", error))?;
         if !partitions.is_empty() {
-            self.consumer.pause(&list).map_err(|error| failed("pause", error))?;
+            self.consumer
+                .pause(&list)
+                .map_err(|error| failed("pause", error))?;
         }
         for partition in &partitions {
             let rules = RecordRules {
@@ -189,13 +263,18 @@ impl KafkaLog {
             self.schemata.teach(&mut decoder);
             let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
             for input in &mut inputs.inputs {
-                let queue =
-                    PartitionQueue::split(&self.consumer, &input.topic, *partition, FETCH_RECORDS_MAX);
+                let queue = PartitionQueue::split(
+                    &self.consumer,
+                    &input.topic,
+                    *partition,
+                    FETCH_RECORDS_MAX,
+                );
                 match queue {
                     Some(queue) => input.attach(queue),
                     None => {
                         let topic = &input.topic;
-                        let text = format!("{topic}: the queue of partition {partition} is not there");
+                        let text =
+                            format!("{topic}: the queue of partition {partition} is not there");
                         return Err(LogError::Failed(text));
                     }
                 }
@@ -266,6 +345,9 @@ impl KafkaLog {
     /// The metadata to commit with. After a revocation the generation has moved: it is taken again,
     /// and used only if this is still the same member.
     fn metadata(&mut self) -> Option<GroupMetadata> {
+        if let Some(group) = &self.group {
+            return GroupMetadata::of_nobody(group);
+        }
         self.capture();
         let captured = self.captured.take()?;
         if !self.is_revoking {
@@ -280,14 +362,19 @@ impl KafkaLog {
 
     /// Fetches, proves and hands out what may be folded now.
     fn fetch(&mut self) -> Result<Option<Happening>, LogError> {
-        let decoders = self.owned.values_mut().map(|owned| &mut owned.inputs.decoder);
+        let decoders = self
+            .owned
+            .values_mut()
+            .map(|owned| &mut owned.inputs.decoder);
         self.schemata.answers(decoders);
         let wall_millis = wall_millis();
         let numbers: Vec<u16> = self.owned.keys().copied().collect();
         let mut batch = Batch::new(self.rules.partitions, None, self.first_number);
         let mut has_any = false;
         for number in numbers {
-            let Some(owned) = self.owned.get_mut(&number) else { continue };
+            let Some(owned) = self.owned.get_mut(&number) else {
+                continue;
+            };
             if !owned.is_begun || owned.is_held {
                 continue;
             }
@@ -322,7 +409,11 @@ impl KafkaLog {
 
     /// The clock of an idle partition, where it may and should move.
     fn idle_clock(&mut self) -> Result<Option<Happening>, LogError> {
-        if self.is_record_time || self.wall_rests_until.is_some_and(|until| until > Monotonic::now()) {
+        if self.is_record_time
+            || self
+                .wall_rests_until
+                .is_some_and(|until| until > Monotonic::now())
+        {
             return Ok(None);
         }
         for (number, owned) in &mut self.owned {
@@ -330,9 +421,15 @@ impl KafkaLog {
             let clock = Instant::from_millis(wall_millis - self.idle_margin_millis);
             let is_due = owned.wake_at.is_some_and(|due| due <= clock)
                 || wall_millis - owned.clock_moved_millis >= IDLE_CLOCK_MILLIS;
-            let is_asked = owned.idle_asked_at.is_some_and(|at| at.elapsed() < IDLE_ASK_INTERVAL);
+            let is_asked = owned
+                .idle_asked_at
+                .is_some_and(|at| at.elapsed() < IDLE_ASK_INTERVAL);
             let is_new = owned.inputs.clock.is_none_or(|now| clock > now);
-            if !owned.is_begun || owned.is_held || !is_due || is_asked || !is_new
+            if !owned.is_begun
+                || owned.is_held
+                || !is_due
+                || is_asked
+                || !is_new
                 || !owned.inputs.is_at_end()
             {
                 continue;
@@ -403,7 +500,9 @@ impl KafkaLog {
 impl Log for KafkaLog {
     fn take(&mut self, wait: Duration) -> Result<Happening, LogError> {
         self.poll(Duration::ZERO)?;
-        if self.unreleased.is_empty() && let Some(news) = self.consumer.context().next() {
+        if self.unreleased.is_empty()
+            && let Some(news) = self.consumer.context().next()
+        {
             return match news {
                 News::Assign(partitions) => self.assign(partitions),
                 News::Revoke(partitions) => self.revoke(partitions),
@@ -424,7 +523,9 @@ impl Log for KafkaLog {
 
     fn recycle(&mut self, batch: Batch) {
         for piece in batch.pieces {
-            if self.recycled.len() < RECYCLED_PIECES_MAX && let Some(piece) = Arc::into_inner(piece) {
+            if self.recycled.len() < RECYCLED_PIECES_MAX
+                && let Some(piece) = Arc::into_inner(piece)
+            {
                 self.recycled.push(piece);
             }
         }
@@ -437,7 +538,9 @@ impl Log for KafkaLog {
                 is_timeout: false,
             });
         };
-        let has_wall = staged.iter().any(|it| it.log.as_ref().is_some_and(|log| log.wall_millis.is_some()));
+        let has_wall = staged
+            .iter()
+            .any(|it| it.log.as_ref().is_some_and(|log| log.wall_millis.is_some()));
         match self.transactions.commit(staged, &metadata)? {
             End::Done(outcome) => {
                 if has_wall && matches!(outcome, Outcome::Unsure { .. }) {
@@ -481,7 +584,10 @@ impl Log for KafkaLog {
     }
 
     fn input_offsets(&mut self, partition: u16) -> Result<Option<Vec<Offsets>>, LogError> {
-        let offsets = self.topics.iter().map(|topic| watermarks(&self.asker, topic, partition));
+        let offsets = self
+            .topics
+            .iter()
+            .map(|topic| watermarks(&self.asker, topic, partition));
         offsets.collect()
     }
 
@@ -509,7 +615,9 @@ impl Log for KafkaLog {
     ) -> Result<i64, LogError> {
         match self.kept.get_mut(&partition) {
             Some(reader) => reader.read(visit),
-            None => Err(LogError::Failed(format!("partition {partition}: nothing is being read"))),
+            None => Err(LogError::Failed(format!(
+                "partition {partition}: nothing is being read"
+            ))),
         }
     }
 
@@ -544,7 +652,9 @@ impl Log for KafkaLog {
         owned.is_begun = true;
         owned.is_held = false;
         owned.clock_moved_millis = wall_millis();
-        self.consumer.resume(&list).map_err(|error| failed("resume", error))
+        self.consumer
+            .resume(&list)
+            .map_err(|error| failed("resume", error))
     }
 
     fn hold(&mut self, partition: u16, is_held: bool) {
@@ -563,22 +673,26 @@ impl Log for KafkaLog {
         let list = self.list(&[partition], Offset::Invalid);
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.is_begun = false;
-            if let Ok(list) = list && let Err(error) = self.consumer.pause(&list) {
+            if let Ok(list) = list
+                && let Err(error) = self.consumer.pause(&list)
+            {
                 tracing::debug!(event = "pause_failed", partition, "{error}");
             }
         }
-        // What this worker was when the dropped records were folded says nothing of the next ones.
-        self.captured = None;
     }
 
     fn release(&mut self, partition: u16) -> Result<(), LogError> {
         self.kept.remove(&partition);
         self.owned.remove(&partition);
         self.unreleased.retain(|it| *it != partition);
-        let list = self.list(&[partition], Offset::Invalid)?;
-        self.unassign(&list)?;
+        self.released.push(partition);
         if self.unreleased.is_empty() {
+            // The group waits for all that it took away at once.
+            let released = std::mem::take(&mut self.released);
+            let list = self.list(&released, Offset::Invalid)?;
+            self.unassign(&list)?;
             self.is_revoking = false;
+            self.captured = None;
         }
         Ok(())
     }

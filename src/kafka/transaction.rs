@@ -8,18 +8,18 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
+use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::Message;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
+use crate::billing::derived_event::DerivedKind;
 use crate::config::Topics;
 use crate::fail_point::{self, Step};
-use crate::billing::derived_event::DerivedKind;
 use crate::ports::log::{LogError, Outcome, Receipt};
 use crate::ports::{Staged, StagedDerived};
 use crate::wire::dead_letter::DeadLetterRecord;
@@ -81,7 +81,10 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match result {
             Ok(message) if opaque > 0 => {
                 let appended = message.timestamp().to_millis().unwrap_or_default();
@@ -129,14 +132,7 @@ impl Transactions {
     }
 
     /// One transaction of everything in `staged`.
-    pub fn commit(
-        &mut self,
-        staged: &[Staged],
-        metadata: &GroupMetadata,
-    ) -> Result<End, LogError> {
-        if !metadata.is_fencing() {
-            return Ok(unsure("this worker is no member of the group now"));
-        }
+    pub fn commit(&mut self, staged: &[Staged], metadata: &GroupMetadata) -> Result<End, LogError> {
         let began = Monotonic::now();
         self.ready()?;
         let Some(producer) = &self.producer else {
@@ -179,7 +175,10 @@ impl Transactions {
                     changelog_position: offset + 1,
                     appended_at_millis: *appended_at_millis,
                 });
-                tracing::debug!(event = "committed", millis = began.elapsed().as_millis() as u64);
+                tracing::debug!(
+                    event = "committed",
+                    millis = began.elapsed().as_millis() as u64
+                );
                 Ok(End::Done(Outcome::Committed(receipts.collect())))
             }
             Err(error) => self.failed("commit", error),
@@ -212,7 +211,10 @@ impl Transactions {
                     Err(error) if error.is_retriable => {}
                     Err(error) if error.is_fatal => break,
                     Err(error) => {
-                        return Err(LogError::Failed(format!("init_transactions: {}", error.text)));
+                        return Err(LogError::Failed(format!(
+                            "init_transactions: {}",
+                            error.text
+                        )));
                     }
                 }
                 producer.poll(Duration::ZERO);
@@ -220,7 +222,10 @@ impl Transactions {
             // A time-out leaves the outcome unknown: the producer is not used again.
             drop(producer);
             if began.elapsed() > READY_MAX {
-                tracing::warn!(event = "producer_waits", "transactions cannot be initialised yet");
+                tracing::warn!(
+                    event = "producer_waits",
+                    "transactions cannot be initialised yet"
+                );
                 return Ok(());
             }
         }
@@ -298,9 +303,10 @@ impl Transactions {
             let value = Some(value.as_ref());
             headers = headers.insert(Header { key, value });
         }
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.dead_letters, 0)
-            .partition(i32::from(partition))
-            .headers(headers);
+        let mut record =
+            BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.dead_letters, 0)
+                .partition(i32::from(partition))
+                .headers(headers);
         record.key = letter.original.key;
         record.payload = letter.original.value;
         self.send(record)
@@ -402,7 +408,10 @@ impl Transactions {
             self.producer = None;
             return Ok(unsure(reason));
         }
-        panic!("transactions: {reason} ({:?}): neither to be tried again nor aborted", error.code);
+        panic!(
+            "transactions: {reason} ({:?}): neither to be tried again nor aborted",
+            error.code
+        );
     }
 
     /// A record could not be produced, or was not delivered.
@@ -431,9 +440,9 @@ impl Transactions {
                 | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => Err(LogError::Denied(reason)),
-            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => {
-                Err(LogError::Failed(format!("{reason}: an output topic refuses its records")))
-            }
+            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => Err(
+                LogError::Failed(format!("{reason}: an output topic refuses its records")),
+            ),
             _ => Ok(unsure(reason)),
         }
     }
@@ -485,7 +494,12 @@ impl Drop for Transactions {
 
 impl Deliveries {
     fn with<T>(&self, use_state: impl FnOnce(&mut Delivered) -> T) -> T {
-        use_state(&mut self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        use_state(
+            &mut self
+                .state
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 
     fn reset(&self) {
@@ -493,10 +507,11 @@ impl Deliveries {
     }
 
     fn failure(&self) -> Option<KafkaError> {
-        self.with(|state| state.failure.take()).map(|(error, topic)| {
-            tracing::warn!(event = "delivery_failed", topic, "{error}");
-            error
-        })
+        self.with(|state| state.failure.take())
+            .map(|(error, topic)| {
+                tracing::warn!(event = "delivery_failed", topic, "{error}");
+                error
+            })
     }
 
     /// (offset, append time) of each partition's META.

@@ -141,7 +141,9 @@ pub struct Receipt {
 /// Failures that end the worker. What can be waited for is not among them.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("fenced: {0}; another process has this identity, or took over: give each its own instance")]
+    #[error(
+        "fenced: {0}; another process has this identity, or took over: give each its own instance"
+    )]
     Fenced(String),
     #[error("not authorised: {0}")]
     Denied(String),

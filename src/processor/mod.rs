@@ -9,6 +9,7 @@ pub mod counts;
 pub mod journaling;
 pub mod partition;
 pub mod recount;
+pub mod recover;
 pub mod start;
 pub mod teams;
 mod timer_index;

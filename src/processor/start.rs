@@ -61,7 +61,10 @@ enum Phase {
     Compare,
     Restore(Restore),
     /// No offset was ever committed: nothing may be there.
-    ProveEmpty { topic: Kept, end: Option<i64> },
+    ProveEmpty {
+        topic: Kept,
+        end: Option<i64>,
+    },
     Begin,
 }
 
@@ -185,7 +188,11 @@ impl<S: Store> Start<S> {
                     "the state directory of partition {} belongs to cluster {} group {} partition {}, \
                      not to cluster {} group {}; nothing was changed in it: set state_dir to the right \
                      one, or move it away and let it be restored",
-                    self.partition, found.cluster, found.group, found.partition, wanted.cluster,
+                    self.partition,
+                    found.cluster,
+                    found.group,
+                    found.partition,
+                    wanted.cluster,
                     wanted.group,
                 )));
             }
@@ -310,7 +317,10 @@ impl<S: Store> Start<S> {
             });
         }
         if since.elapsed() < settings.offsets_patience {
-            return self.wait(Phase::Compare, "the group has no committed offset; asking again");
+            return self.wait(
+                Phase::Compare,
+                "the group has no committed offset; asking again",
+            );
         }
         self.offsets_are_missing("state is there")
     }
@@ -357,7 +367,13 @@ impl<S: Store> Start<S> {
         }
         if position < end {
             let reason = "a transaction that is open hides the end of changelog or journal";
-            return Ok(self.wait(Phase::ProveEmpty { topic, end: Some(end) }, reason));
+            return Ok(self.wait(
+                Phase::ProveEmpty {
+                    topic,
+                    end: Some(end),
+                },
+                reason,
+            ));
         }
         log.close_kept(self.partition);
         if topic == Kept::Changelog {
@@ -391,7 +407,13 @@ impl<S: Store> Start<S> {
         let Some(store) = self.store.take() else {
             unreachable!("the store is opened first")
         };
-        Partition::open(self.partition, store, book, false, Some(settings.log.clone()))
+        Partition::open(
+            self.partition,
+            store,
+            book,
+            false,
+            Some(settings.log.clone()),
+        )
     }
 
     fn restore<L: Log, O: Stores<Store = S>>(
@@ -565,7 +587,11 @@ impl<S: Store> Start<S> {
     }
 
     /// What META says against what is configured.
-    fn unfit(&mut self, meta: &Meta, settings: &StartSettings) -> Result<Option<Step<S>>, StartError> {
+    fn unfit(
+        &mut self,
+        meta: &Meta,
+        settings: &StartSettings,
+    ) -> Result<Option<Step<S>>, StartError> {
         if meta.fold_version > FOLD_VERSION {
             return Ok(Some(self.halt(
                 HaltCode::VersionNewer,
@@ -618,7 +644,8 @@ impl<S: Store> Start<S> {
                 self.partition
             ))
         };
-        let change = rate_book::compare(&stored, given).map_err(|error| invalid(error.to_string()))?;
+        let change =
+            rate_book::compare(&stored, given).map_err(|error| invalid(error.to_string()))?;
         match change {
             BookChange::Same => Ok(Ok((Arc::clone(&settings.parsed_book), false))),
             BookChange::Older => {
@@ -677,7 +704,10 @@ impl Restore {
         if self.is_reached {
             // Only whether a later commit is there counts.
             if is_meta {
-                self.later = record.value.and_then(|value| Meta::decode(value).ok()).map(|meta| meta.witness());
+                self.later = record
+                    .value
+                    .and_then(|value| Meta::decode(value).ok())
+                    .map(|meta| meta.witness());
             }
             return Ok(());
         }
@@ -728,9 +758,10 @@ pub fn read_book(store: &impl Store) -> Result<Vec<u8>, StoreError> {
 
 fn replaced_topic(local: &Local, settings: &StartSettings) -> Option<Halt> {
     let now = |topic: &str| settings.topic_ids.iter().find(|(name, _)| name == topic);
-    let replaced = local.topic_ids.iter().find(|(topic, id)| {
-        now(topic).is_some_and(|(_, now)| now != id)
-    })?;
+    let replaced = local
+        .topic_ids
+        .iter()
+        .find(|(topic, id)| now(topic).is_some_and(|(_, now)| now != id))?;
     let (topic, id) = replaced;
     Some(Halt::new(
         HaltCode::TopicReplaced,

@@ -12,9 +12,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::log::{
-    Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores,
-};
+use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores};
 use crate::ports::{Batch, Staged};
 use crate::wire::meta::{Fingerprint, Local, Meta};
 
@@ -166,7 +164,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             Happening::Assigned(numbers) => self.assigned(numbers),
             Happening::Revoked(numbers) => self.revoked(numbers)?,
             Happening::Lost(numbers) => self.lost(numbers)?,
-            Happening::Halted(number, halt) => self.halt(number, halt),
+            Happening::Halted(number, halt) => self.halt_at_its_place(number, halt)?,
             Happening::Idle => {}
         }
         self.continue_paused();
@@ -282,6 +280,15 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Some(self.running.remove(index).into_store())
     }
 
+    /// What was folded before is committed, so that the partition stands where it says.
+    fn halt_at_its_place(&mut self, number: u16, halt: Halt) -> Result<(), WorkerError> {
+        if self.is_changed() {
+            self.commit()?;
+        }
+        self.halt(number, halt);
+        Ok(())
+    }
+
     fn halt(&mut self, number: u16, halt: Halt) {
         if let Some(store) = self.take_running(number) {
             self.stores.close(number, store);
@@ -310,8 +317,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
 
     /// The last commit, then the store is flushed and closed.
     fn revoked(&mut self, numbers: Vec<u16>) -> Result<(), WorkerError> {
-        let is_theirs = |partition: &Partition<O::Store>| numbers.contains(&partition.number());
-        if self.running.iter().any(|it| is_theirs(it) && it.is_changed()) {
+        if self.is_changed() {
             self.commit()?;
         }
         self.give_up(numbers, true)
@@ -343,7 +349,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     fn start_slices(&mut self) -> Result<(), WorkerError> {
         for mut start in std::mem::take(&mut self.starting) {
             let number = start.partition;
-            if self.resting.get(&number).is_some_and(|until| *until > Monotonic::now()) {
+            if self
+                .resting
+                .get(&number)
+                .is_some_and(|until| *until > Monotonic::now())
+            {
                 self.starting.push(start);
                 continue;
             }
@@ -366,7 +376,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 Err(StartError::Log(error)) => return Err(error.into()),
                 Err(StartError::Foreign(text)) => return Err(WorkerError::Foreign(text)),
                 Err(StartError::Invalid(text)) => return Err(WorkerError::Invalid(text)),
-                Err(StartError::Store(error) | StartError::Partition(PartitionError::Store(error))) => {
+                Err(
+                    StartError::Store(error) | StartError::Partition(PartitionError::Store(error)),
+                ) => {
                     tracing::error!(event = "store_failed", partition = number, "{error}");
                     self.log.close_kept(number);
                     if let Some(store) = start.into_store() {
@@ -392,7 +404,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             meta.sequence
         );
         let counts = partition.counts();
-        self.watch.partition(number, &PartitionState::Running { meta, counts });
+        self.watch
+            .partition(number, &PartitionState::Running { meta, counts });
         self.log.wake_at(number, partition.next_due());
         if partition.is_paused() {
             self.log.hold(number, true);
@@ -404,6 +417,10 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     /// Commits a genesis or an adoption, then starts the partition again.
     fn commit_start(&mut self, mut partition: Partition<O::Store>) -> Result<(), WorkerError> {
         let number = partition.number();
+        // What others have folded is committed with who this worker was then.
+        if self.is_changed() {
+            self.commit()?;
+        }
         let staged = [partition.take_staged()];
         match self.log.commit(&staged)? {
             Outcome::Committed(receipts) => {
@@ -416,7 +433,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             }
             Outcome::Unsure { reason, .. } => self.doubt(&reason),
         }
-        self.starting.push(Start::again(number, partition.into_store()));
+        self.starting
+            .push(Start::again(number, partition.into_store()));
         Ok(())
     }
 
@@ -444,7 +462,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         let is_full = sum(Partition::dirty_teams) >= self.policy.cells_max
             || sum(Partition::output_bytes) >= self.policy.output_bytes_max
             || sum(Partition::pending_ids) >= self.policy.ids_max;
-        let is_late = self.open_since.is_some_and(|since| since.elapsed() >= self.interval);
+        let is_late = self
+            .open_since
+            .is_some_and(|since| since.elapsed() >= self.interval);
         (is_full || is_late) && self.is_changed()
     }
 
@@ -489,7 +509,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     apply: Duration::ZERO,
                 };
                 let began = Monotonic::now();
-                for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts) {
+                for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts)
+                {
                     self.apply(number, staged, receipt);
                 }
                 commit.apply = began.elapsed();
@@ -526,19 +547,24 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         partition.make_room(decoded);
         self.log.wake_at(number, partition.next_due());
         let (meta, counts) = (partition.meta(), partition.counts());
-        self.watch.partition(number, &PartitionState::Running { meta, counts });
+        self.watch
+            .partition(number, &PartitionState::Running { meta, counts });
     }
 
     /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.
     fn doubt(&mut self, reason: &str) {
-        tracing::warn!(event = "commit_unsure", "{reason}; every partition is checked again");
+        tracing::warn!(
+            event = "commit_unsure",
+            "{reason}; every partition is checked again"
+        );
         self.watch.aborted(reason);
         self.open_since = None;
         self.paused.clear();
         for partition in std::mem::take(&mut self.running) {
             let number = partition.number();
             self.log.stop(number);
-            self.starting.push(Start::again(number, partition.into_store()));
+            self.starting
+                .push(Start::again(number, partition.into_store()));
         }
     }
 

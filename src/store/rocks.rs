@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode, Options,
-    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode,
+    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
@@ -48,7 +48,10 @@ impl Budget {
     pub fn new() -> Budget {
         Budget {
             cache: Cache::new_lru_cache(SHARED_CACHE_BYTES),
-            write_buffers: WriteBufferManager::new_write_buffer_manager(SHARED_MEMTABLES_BYTES, false),
+            write_buffers: WriteBufferManager::new_write_buffer_manager(
+                SHARED_MEMTABLES_BYTES,
+                false,
+            ),
         }
     }
 }

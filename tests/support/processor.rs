@@ -95,7 +95,11 @@ impl<'b> Setup<'b> {
             let lines = self.extra.iter().filter(|(head, _)| *head == section);
             lines.map(|(_, line)| format!("{line}\n")).collect()
         };
-        let mode = if self.is_record_time { "record" } else { "append" };
+        let mode = if self.is_record_time {
+            "record"
+        } else {
+            "append"
+        };
         let mut text = format!(
             "application = \"{}\"\ninstance = \"i{instance}\"\nrates = \"{}\"\nstate_dir = \"{}\"\n\
              recorded_time = \"{mode}\"\nlinger_ms = 1000\n{}",
@@ -127,7 +131,11 @@ impl<'b> Setup<'b> {
         text += &more("topics");
         text += &format!("[http]\nlisten = \"127.0.0.1:0\"\n{}", more("http"));
         let commit = more("commit");
-        let commit = if commit.is_empty() { "interval_ms = 50\n".into() } else { commit };
+        let commit = if commit.is_empty() {
+            "interval_ms = 50\n".into()
+        } else {
+            commit
+        };
         text += &format!("[commit]\n{commit}");
         let path = self.dir.path().join(format!("config-{instance}.toml"));
         fs::write(&path, text).expect("a file");
@@ -156,7 +164,11 @@ impl<'b> Setup<'b> {
 
     /// Everything that was appended to the inputs is folded and committed.
     pub fn is_folded(&self) -> bool {
-        let inputs = if self.has_accounts { vec!["api-calls", "accounts"] } else { vec!["api-calls"] };
+        let inputs = if self.has_accounts {
+            vec!["api-calls", "accounts"]
+        } else {
+            vec!["api-calls"]
+        };
         inputs.into_iter().all(|input| {
             let topic = self.topic(input);
             let ends = self.broker.stable_offsets(&topic);
@@ -186,12 +198,19 @@ impl<'b> Setup<'b> {
             .arg(self.state(instance))
             .output()
             .expect("the program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let lines = output.stdout.split_inclusive(|byte| *byte == b'\n');
         let mut lines: Vec<(String, Vec<u8>)> = lines
             .map(|line| {
                 let account: serde_json::Value = serde_json::from_slice(line).expect("an account");
-                (account["team"].as_str().expect("a team").into(), line.to_vec())
+                (
+                    account["team"].as_str().expect("a team").into(),
+                    line.to_vec(),
+                )
             })
             .collect();
         lines.sort();
@@ -207,7 +226,11 @@ impl<'b> Setup<'b> {
             lines.concat()
         };
         let actual = self.derived();
-        assert_same_lines(&format!("{place}: derived"), &sorted(expected), &sorted(&actual));
+        assert_same_lines(
+            &format!("{place}: derived"),
+            &sorted(expected),
+            &sorted(&actual),
+        );
     }
 
     pub fn assert_accounts(&self, place: &str, expected: &[u8]) {
@@ -239,7 +262,11 @@ impl Processor {
     pub fn start_with(setup: &Setup, instance: u16, environment: &[(&str, &str)]) -> Processor {
         let config = setup.config(instance);
         let log = setup.dir().join(format!("run-{instance}.log"));
-        let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a file");
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a file");
         let child = Command::new(env!("CARGO_BIN_EXE_meterfold"))
             .args(["run", "--config"])
             .arg(config)
@@ -277,14 +304,20 @@ impl Processor {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 panic!("ended with {status} before {what}:\n{}", self.log());
             }
-            assert!(began.elapsed() < PATIENCE, "not in time: {what}:\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not in time: {what}:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Sends a signal by its name: TERM, STOP, CONT.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
         assert!(sent.expect("kill starts").success(), "the process is there");
     }
 
@@ -294,7 +327,11 @@ impl Processor {
         self.signal("TERM");
         let status = self.ended(Duration::from_secs(15));
         assert_eq!(status.code(), Some(0), "after SIGTERM:\n{}", self.log());
-        assert!(began.elapsed() < Duration::from_secs(10), "stopping took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "stopping took {:?}",
+            began.elapsed()
+        );
     }
 
     pub fn kill(mut self) {
@@ -330,11 +367,17 @@ impl Feed {
             .iter()
             .map(|input| {
                 let bytes = fs::read(input).expect("an input");
-                bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+                bytes
+                    .split(|byte| *byte == b'\n')
+                    .map(<[u8]>::to_vec)
+                    .collect()
             })
             .collect();
         let mut feed = Feed::default();
-        for traced in trace.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for traced in trace
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let traced: serde_json::Value = serde_json::from_slice(traced).expect("a trace line");
             let number = |name: &str| traced[name].as_u64().expect("a number") as usize;
             let line = &lines[number("input")][number("line") - 1];
