@@ -437,7 +437,7 @@ fn error(topic: &str, code: rdkafka_sys::rd_kafka_resp_err_t, text: String) -> O
         | codes::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
             Trouble::OutOfRange(format!("{topic}: {text}"))
         }
-        code if super::transaction::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
+        code if super::error_class::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
         _ => {
             // The client tries again by itself.
             tracing::warn!(event = "fetch_error", topic, "{text}");
