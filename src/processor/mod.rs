@@ -8,6 +8,7 @@ mod cold_teams;
 mod commit;
 pub mod counts;
 pub mod fit;
+mod genesis;
 pub mod journaling;
 pub mod partition;
 pub mod recount;
