@@ -19,7 +19,7 @@ use crate::wire::span::TEXT_BYTES_MAX;
 use super::native::{Fetched, Message, PartitionQueue};
 
 /// Records fetched from an input at a time.
-pub const FETCH_RECORDS_MAX: usize = 4_096;
+pub const FETCH_RECORDS_MAX: usize = 2_048;
 /// A recorded time so far after the wall clock is waited for.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1_000;
 /// In record-time mode: a jump of the clock that halts.

@@ -32,7 +32,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
-const RECYCLED_PIECES_MAX: usize = 64;
+const RECYCLED_PIECES_MAX: usize = 16;
 
 pub struct KafkaLog {
     /// Commits for this group without being in it; None: as a member.
@@ -218,8 +218,8 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                | code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
         }

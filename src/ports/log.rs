@@ -145,6 +145,9 @@ pub enum LogError {
         "fenced: {0}; another process has this identity, or took over: give each its own instance"
     )]
     Fenced(String),
+    /// The identity is still held by a predecessor whose session has not ended.
+    #[error("identity in use: {0}; end the other process, or wait until its session has timed out")]
+    Unreleased(String),
     #[error("not authorised: {0}")]
     Denied(String),
     #[error("{0}")]

@@ -139,6 +139,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         !self.halted.is_empty() && self.running.is_empty() && self.starting.is_empty()
     }
 
+    /// Who watched, once the work is over.
+    pub fn into_watch(self) -> W {
+        self.watch
+    }
+
     fn work(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
         while !stop.load(Ordering::Relaxed) {
             self.turn()?;

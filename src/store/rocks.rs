@@ -22,7 +22,7 @@ const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
 /// The same for all databases of a process on a log.
 const SHARED_CACHE_BYTES: usize = 64 << 20;
-const SHARED_MEMTABLES_BYTES: usize = 128 << 20;
+const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
 
 /// An open database directory.
 #[derive(Clone)]
