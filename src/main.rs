@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use meterfold::cli::{generate, inspect, panic, rates, replay, run, topics, validate};
+use meterfold::cli::{dead_letters, generate, inspect, panic, rates, replay, run, topics, validate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,6 +26,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
     Topics(topics::TopicsArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Validate(validate::ValidateArgs),
 }
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Validate(args) => validate::run(args),
     };
     match result {
