@@ -291,7 +291,7 @@ fn bad_usage_of_kafka_names_the_argument() {
         (2, &["--rate", "0"], &["--rate", "0"]),
         (2, &["--kafka-property", "acks"], &["--kafka-property", "linger.ms=20"]),
         (4, &["--kafka-property", "lingr.ms=5"], &["lingr.ms", "linger.ms"]),
-        (4, &["--kafka-property", "linger.ms=soon"], &["linger.ms", "soon"]),
+        (4, &["--kafka-property", "linger.ms=soon"], &["kafka.\"linger.ms\"", "Invalid value"]),
         (4, &["--topic", "a", "--accounts-topic", "a"], &["\"a\"", "own topic"]),
     ] {
         let error = refused(code, &[SMALL, brokers, arguments]);

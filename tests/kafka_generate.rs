@@ -175,7 +175,7 @@ fn a_topic_that_cannot_be_written_ends_the_run() {
     let output = generate(&["--brokers", broker.bootstrap(), "--topic", "strict", "--timeout", "10"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let error = stderr(&output);
-    assert!(error.contains("topic strict") && error.contains("timestamp"), "{error}");
+    assert!(error.contains("topic strict") && error.contains("message.timestamp.before.max.ms"), "{error}");
     assert!(output.stdout.is_empty() && error.trim_end().lines().count() == 1, "{error}");
 }
 

@@ -110,13 +110,27 @@ impl Sender {
 
     fn failure(&self, topic: &str, error: &KafkaError) -> ClusterError {
         let code = error.rdkafka_error_code();
+        let text = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        let remedy = code.map_or("", remedy);
         ClusterError::of(
             self.brokers.clone(),
             self.timeout,
             "sending records",
             code,
-            format!("topic {topic}: {error}"),
+            format!("topic {topic}: {text}{remedy}"),
         )
+    }
+}
+
+/// Ends the sentence about a record that a topic does not take.
+fn remedy(code: RDKafkaErrorCode) -> &'static str {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::InvalidRecord | Code::InvalidTimestamp => {
+            "; look at its message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+        }
+        Code::MessageSizeTooLarge => "; raise its max.message.bytes",
+        _ => "",
     }
 }
 
