@@ -211,6 +211,10 @@ impl Watch for Observer {
         self.telemetry.publish(self.worker, &mut self.report);
     }
 
+    fn quarantined(&mut self, _number: u16) {
+        self.telemetry.store_corrupted();
+    }
+
     fn partition(&mut self, number: u16, state: &PartitionState) {
         self.joined();
         let mut told = PartitionStatus::restoring(number);

@@ -386,6 +386,6 @@ fn failure_of(error: WorkerError) -> Failure {
     match error {
         WorkerError::Log(error) => error.into(),
         WorkerError::Invalid(text) => Failure::invalid(text),
-        WorkerError::Foreign(text) => Failure::state(text),
+        WorkerError::Unusable(text) => Failure::state(text),
     }
 }

@@ -14,6 +14,7 @@ use crate::ports::log::{
     Committed, Halt, HaltCode, Kept, KeptRecord, Log, LogError, Offsets, Stores,
 };
 use crate::ports::{Changes, Store, StoreError};
+use crate::wire::cells;
 use crate::wire::keys;
 use crate::wire::meta::{FOLD_VERSION, Fingerprint, Local, Meta, Witness};
 use crate::wire::rate_book::{self, BookChange};
@@ -74,8 +75,9 @@ struct Restore {
     from: Option<i64>,
     is_full: bool,
     pending: Changes,
-    /// Witness of the newest META seen, and whether the wanted one was applied.
-    is_reached: bool,
+    /// The wanted META, once it was read. It is written last of all, after the digest was found
+    /// right: a store that has it was checked.
+    reached: Option<Meta>,
     later: Option<Witness>,
     local: Local,
 }
@@ -439,8 +441,9 @@ impl<S: Store> Start<S> {
             applied += 1;
             fault = fault.take().or(restore.take(record).err());
         })?;
-        if let Some(error) = fault {
-            return Err(error.into());
+        if let Some(text) = fault {
+            log.close_kept(self.partition);
+            return Ok(self.halt(HaltCode::StateDigest, text));
         }
         if applied > 0 {
             fail_point::hit(fail_point::Step::Restore);
@@ -449,14 +452,13 @@ impl<S: Store> Start<S> {
         self.progress.position = position;
         self.progress.end = end;
         // What lies after the wanted META belongs to no commit that C knows: it is only looked at.
-        if restore.pending.bytes_len() > RESTORE_BATCH_BYTES && !restore.is_reached {
-            self.apply(&mut restore.pending)?;
-        }
-        if restore.is_reached && !restore.pending.is_empty() {
+        let is_reached = restore.reached.is_some();
+        let is_full = restore.pending.bytes_len() > RESTORE_BATCH_BYTES;
+        if is_full || is_reached && !restore.pending.is_empty() {
             self.apply(&mut restore.pending)?;
         }
         if position < end {
-            let reason = match restore.is_reached {
+            let reason = match is_reached {
                 true => "reading the changelog's end",
                 false => "restoring from the changelog",
             };
@@ -466,7 +468,7 @@ impl<S: Store> Start<S> {
         if let Some(later) = restore.later {
             return Ok(self.halt(HaltCode::StateAhead, ahead(later, restore.witness)));
         }
-        if !restore.is_reached {
+        let Some(meta) = restore.reached.take() else {
             return Ok(self.halt(
                 HaltCode::ChangelogMissing,
                 format!(
@@ -475,30 +477,35 @@ impl<S: Store> Start<S> {
                     restore.witness
                 ),
             ));
-        }
-        self.check_digest(restore.is_full, stores, settings)
+        };
+        self.check_digest(restore, &meta, stores, settings)
     }
 
     fn check_digest<O: Stores<Store = S>>(
         &mut self,
-        is_full: bool,
+        mut restore: Restore,
+        meta: &Meta,
         stores: &mut O,
         settings: &StartSettings,
     ) -> Result<Step<S>, StartError> {
-        let Some(meta) = read_meta(self.store())? else {
-            unreachable!("META was applied")
+        let found = match recount::recount(self.store(), meta) {
+            Ok(Recount { total, .. }) if total == meta.total_digest() => {
+                restore.pending.put(&[keys::META], &meta.encode());
+                restore.pending.put(&[keys::LOCAL], &restore.local.encode());
+                self.apply(&mut restore.pending)?;
+                return Ok(self.go_on(Phase::Begin));
+            }
+            Ok(Recount { total, .. }) => format!("has digest {total:032x}"),
+            Err(error) if error.is_damage() => format!("cannot be read ({error})"),
+            Err(error) => return Err(error.into()),
         };
-        let Recount { total, .. } = recount::recount(self.store(), &meta)?;
-        if total == meta.total_digest() {
-            return Ok(self.go_on(Phase::Begin));
-        }
-        if is_full || self.is_second_try {
+        if restore.is_full || self.is_second_try {
             return Ok(self.halt(
                 HaltCode::StateDigest,
                 format!(
-                    "restored state has digest {total:032x}, META of commit {} says {:032x}: the \
-                     changelog holds records that are not ours, or lacks some; compare it with the \
-                     journal before anything is changed",
+                    "restored state {found}, META of commit {} says {:032x}: the changelog holds \
+                     records that are not ours, or lacks some; compare it with the journal before \
+                     anything is changed",
                     meta.sequence,
                     meta.total_digest()
                 ),
@@ -527,6 +534,14 @@ impl<S: Store> Start<S> {
     ) -> Result<(), StoreError> {
         if let Some(store) = self.store.take() {
             stores.close(self.partition, store);
+        }
+        if is_kept {
+            tracing::warn!(
+                event = "store_quarantined",
+                partition = self.partition,
+                "the state of partition {} is damaged: put away, restored from the changelog",
+                self.partition
+            );
         }
         stores.discard(self.partition, is_kept)?;
         self.store = stores.open(self.partition)?;
@@ -688,7 +703,7 @@ impl Restore {
             from,
             is_full: true,
             pending: Changes::default(),
-            is_reached: false,
+            reached: None,
             later: None,
             local: Local {
                 fingerprint,
@@ -698,10 +713,10 @@ impl Restore {
         }
     }
 
-    /// Takes in one cell of the changelog.
-    fn take(&mut self, record: KeptRecord) -> Result<(), StoreError> {
+    /// Takes in one cell of the changelog. Fails where it cannot be ours.
+    fn take(&mut self, record: KeptRecord) -> Result<(), String> {
         let is_meta = record.key == [keys::META];
-        if self.is_reached {
+        if self.reached.is_some() {
             // Only whether a later commit is there counts.
             if is_meta {
                 self.later = record
@@ -711,33 +726,48 @@ impl Restore {
             }
             return Ok(());
         }
-        match record.value {
-            Some(value) => self.pending.put(record.key, value),
-            None => self.pending.delete(record.key),
-        }
         if is_meta {
             let meta = record.value.map(Meta::decode);
             let Some(Ok(meta)) = meta else {
-                return Err(StoreError::Corrupt {
-                    key: "META in the changelog".into(),
-                    reason: "not written by this program".into(),
-                });
+                return Err(format!(
+                    "META at offset {} of the changelog was not written by this version of the \
+                     program: find out who did, before anything is changed",
+                    record.offset
+                ));
             };
             self.local.changelog_position = record.offset + 1;
             self.local.meta_appended_at_millis = record.appended_at_millis;
+            if meta.witness() == self.witness {
+                self.reached = Some(meta);
+                return Ok(());
+            }
             self.pending.put(&[keys::LOCAL], &self.local.encode());
-            self.is_reached = meta.witness() == self.witness;
+        }
+        match record.value {
+            Some(value) => self.pending.put(record.key, value),
+            None => self.pending.delete(record.key),
         }
         Ok(())
     }
 }
 
 pub fn read_local(store: &impl Store) -> Result<Option<Local>, StoreError> {
-    let bytes = store.get(&[keys::LOCAL])?;
-    let decode = |bytes: Vec<u8>| {
-        Local::decode(&bytes).map_err(|fault| super::partition::corrupt(&[keys::LOCAL], fault))
+    let Some(bytes) = store.get(&[keys::LOCAL])? else {
+        return Ok(None);
     };
-    bytes.map(decode).transpose()
+    if bytes
+        .first()
+        .is_some_and(|version| *version > cells::VERSION)
+    {
+        return Err(StoreError::Unusable(
+            "its format is newer than this program: run the newer program, or move it away and let \
+             it be restored"
+                .into(),
+        ));
+    }
+    Local::decode(&bytes)
+        .map(Some)
+        .map_err(|fault| super::partition::corrupt(&[keys::LOCAL], fault))
 }
 
 /// The text of the rate book that a store holds.

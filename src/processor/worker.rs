@@ -13,7 +13,7 @@ use std::time::{Duration, Instant as Monotonic};
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
 use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores};
-use crate::ports::{Batch, Staged};
+use crate::ports::{Batch, Staged, StoreError};
 use crate::wire::meta::{Fingerprint, Local, Meta};
 
 use super::counts::Counts;
@@ -38,6 +38,8 @@ pub trait Watch {
     fn batch_folded(&mut self, _batch: &Batch) {}
     fn committed(&mut self, _commit: &Commit) {}
     fn aborted(&mut self, _reason: &str) {}
+    /// A damaged store was put away.
+    fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
     fn withdrawn(&mut self, _number: u16) {}
 }
@@ -67,8 +69,9 @@ pub enum PartitionState<'a> {
 pub enum WorkerError {
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Local state that somebody must see to.
     #[error("{0}")]
-    Foreign(String),
+    Unusable(String),
     #[error("{0}")]
     Invalid(String),
 }
@@ -86,6 +89,8 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
     paused: BTreeMap<u16, Option<Rc<Batch>>>,
     /// Stores that failed: opened again from then on.
     resting: BTreeMap<u16, Monotonic>,
+    /// When a damaged store was last put away.
+    quarantined: BTreeMap<u16, Monotonic>,
     /// When the first record since the last commit was folded.
     open_since: Option<Monotonic>,
     fold_time: Duration,
@@ -97,6 +102,8 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
 const TAKE_WAIT: Duration = Duration::from_millis(5);
 const STORE_REST: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+/// A store that is damaged again so soon after it was made anew was made from damaged records.
+const QUARANTINE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     pub fn new(
@@ -117,6 +124,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             halted: BTreeMap::new(),
             paused: BTreeMap::new(),
             resting: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
             open_since: None,
             fold_time: Duration::ZERO,
             interval: policy.interval,
@@ -160,14 +168,14 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 partition,
                 clock,
                 wall_millis,
-            } => self.advance(partition, clock, wall_millis),
+            } => self.advance(partition, clock, wall_millis)?,
             Happening::Assigned(numbers) => self.assigned(numbers),
             Happening::Revoked(numbers) => self.revoked(numbers)?,
             Happening::Lost(numbers) => self.lost(numbers)?,
             Happening::Halted(number, halt) => self.halt_at_its_place(number, halt)?,
             Happening::Idle => {}
         }
-        self.continue_paused();
+        self.continue_paused()?;
         self.start_slices()?;
         if self.is_commit_due() {
             self.commit()?;
@@ -179,9 +187,23 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     }
 
     fn assigned(&mut self, numbers: Vec<u16>) {
+        let count = self.settings.log.partition_count;
+        let is_changed = numbers.iter().any(|number| *number >= count);
         for number in numbers {
             self.halted.remove(&number);
             self.starting.push(Start::new(number));
+        }
+        if is_changed {
+            let running = self.running.iter().map(Partition::number);
+            let starting = self.starting.iter().map(|start| start.partition);
+            let owned: Vec<u16> = running.chain(starting).collect();
+            for number in owned {
+                let text = format!(
+                    "the inputs had {count} partitions, and have more now: teams would be split; \
+                     create new topics and move over, as the guide says"
+                );
+                self.halt(number, Halt::new(HaltCode::PartitionsChanged, text));
+            }
         }
     }
 
@@ -194,7 +216,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             let is_empty = batch.by_partition[usize::from(number)].is_empty();
             let has_end = batch.ends.iter().any(|end| end.partition == number);
             if !is_empty || has_end {
-                self.with_running(number, |partition| partition.fold(&batch), Some(&batch));
+                self.with_running(number, |partition| partition.fold(&batch), Some(&batch))?;
             }
         }
         fail_point::hit(FailStep::S1);
@@ -206,13 +228,18 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    fn advance(&mut self, number: u16, clock: Instant, wall_millis: i64) {
+    fn advance(
+        &mut self,
+        number: u16,
+        clock: Instant,
+        wall_millis: i64,
+    ) -> Result<(), WorkerError> {
         self.open_since.get_or_insert_with(Monotonic::now);
         self.with_running(
             number,
             |partition| partition.advance_by_wall(clock, wall_millis),
             None,
-        );
+        )
     }
 
     /// Works on a running partition; one that pauses is kept back with `batch`, one that breaks
@@ -222,9 +249,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         number: u16,
         work: impl FnOnce(&mut Partition<O::Store>) -> Result<(), PartitionError>,
         batch: Option<&Rc<Batch>>,
-    ) {
+    ) -> Result<(), WorkerError> {
         let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return;
+            return Ok(());
         };
         match work(partition) {
             Ok(()) if partition.is_paused() => {
@@ -232,30 +259,32 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 self.paused.insert(number, batch.cloned());
             }
             Ok(()) => {}
-            Err(error) => self.broken(number, error),
+            Err(error) => self.broken(number, error)?,
         }
+        Ok(())
     }
 
     /// Goes on with clock steps that are under way, a stretch each.
-    fn continue_paused(&mut self) {
+    fn continue_paused(&mut self) -> Result<(), WorkerError> {
         for (number, batch) in std::mem::take(&mut self.paused) {
             self.open_since.get_or_insert_with(Monotonic::now);
             match &batch {
                 Some(batch) => {
-                    self.with_running(number, |partition| partition.fold(batch), Some(batch));
+                    self.with_running(number, |partition| partition.fold(batch), Some(batch))?;
                 }
-                None => self.with_running(number, Partition::finish_step, None),
+                None => self.with_running(number, Partition::finish_step, None)?,
             }
             if !self.paused.contains_key(&number) {
                 self.log.hold(number, false);
             }
         }
+        Ok(())
     }
 
     /// A partition whose fold or store failed: nothing of its overlay is kept.
-    fn broken(&mut self, number: u16, error: PartitionError) {
+    fn broken(&mut self, number: u16, error: PartitionError) -> Result<(), WorkerError> {
         let Some(store) = self.take_running(number) else {
-            return;
+            return Ok(());
         };
         self.log.stop(number);
         self.stores.close(number, store);
@@ -265,13 +294,47 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     "{place}: {broken}; nothing of it was committed: report it, with the record"
                 );
                 self.halt(number, Halt::new(HaltCode::InvariantBroken, text));
+                Ok(())
             }
-            PartitionError::Store(error) => {
-                tracing::error!(event = "store_failed", partition = number, "{error}");
-                self.resting.insert(number, Monotonic::now() + STORE_REST);
-                self.starting.push(Start::new(number));
-            }
+            PartitionError::Store(error) => self.store_failed(number, error),
         }
+    }
+
+    /// A store that failed, and is closed: opened again after a rest. One that is damaged is put
+    /// away before, so that it is restored from the log; nothing damaged is ever folded on.
+    fn store_failed(&mut self, number: u16, error: StoreError) -> Result<(), WorkerError> {
+        tracing::error!(event = "store_failed", partition = number, "{error}");
+        if let StoreError::Unusable(_) = error {
+            return Err(WorkerError::Unusable(format!(
+                "partition {number}: {error}"
+            )));
+        }
+        if error.is_damage() {
+            let last = self.quarantined.insert(number, Monotonic::now());
+            if last.is_some_and(|at| at.elapsed() < QUARANTINE_INTERVAL) {
+                let text = format!(
+                    "state restored from the changelog is damaged again: {error}; the changelog holds \
+                     records that are not ours, or the disk fails: look at both before anything is \
+                     changed"
+                );
+                self.halt(number, Halt::new(HaltCode::StateDigest, text));
+                return Ok(());
+            }
+            match self.stores.discard(number, true) {
+                Ok(()) => tracing::warn!(
+                    event = "store_quarantined",
+                    partition = number,
+                    "the state of partition {number} is damaged: put away, restored from the changelog"
+                ),
+                Err(error) => {
+                    tracing::error!(event = "store_failed", partition = number, "{error}")
+                }
+            }
+            self.watch.quarantined(number);
+        }
+        self.resting.insert(number, Monotonic::now() + STORE_REST);
+        self.starting.push(Start::new(number));
+        Ok(())
     }
 
     fn take_running(&mut self, number: u16) -> Option<O::Store> {
@@ -374,20 +437,18 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     self.halt(number, halt);
                 }
                 Err(StartError::Log(error)) => return Err(error.into()),
-                Err(StartError::Foreign(text)) => return Err(WorkerError::Foreign(text)),
+                Err(StartError::Foreign(text)) => return Err(WorkerError::Unusable(text)),
                 Err(StartError::Invalid(text)) => return Err(WorkerError::Invalid(text)),
                 Err(
                     StartError::Store(error) | StartError::Partition(PartitionError::Store(error)),
                 ) => {
-                    tracing::error!(event = "store_failed", partition = number, "{error}");
                     self.log.close_kept(number);
                     if let Some(store) = start.into_store() {
                         self.stores.close(number, store);
                     }
-                    self.resting.insert(number, Monotonic::now() + STORE_REST);
-                    self.starting.push(Start::new(number));
+                    self.store_failed(number, error)?;
                 }
-                Err(StartError::Partition(error)) => self.broken(number, error),
+                Err(StartError::Partition(error)) => self.broken(number, error)?,
             }
         }
         Ok(())
@@ -484,7 +545,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 }
                 Err(error) => {
                     let number = partition.number();
-                    self.broken(number, error);
+                    self.broken(number, error)?;
                 }
             }
         }
@@ -511,7 +572,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 let began = Monotonic::now();
                 for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts)
                 {
-                    self.apply(number, staged, receipt);
+                    self.apply(number, staged, receipt)?;
                 }
                 commit.apply = began.elapsed();
                 fail_point::hit(FailStep::S7);
@@ -528,12 +589,12 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) {
+    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) -> Result<(), WorkerError> {
         let local = self.local(number, receipt);
         let room = self.policy.encoded_bytes_max / self.running.len().max(1);
         let decoded = self.policy.decoded_bytes_max / self.running.len().max(1);
         let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return;
+            return Ok(());
         };
         partition.put_back(staged);
         let applied = partition.apply_with(&local).and_then(|()| {
@@ -549,6 +610,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         let (meta, counts) = (partition.meta(), partition.counts());
         self.watch
             .partition(number, &PartitionState::Running { meta, counts });
+        Ok(())
     }
 
     /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.

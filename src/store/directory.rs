@@ -14,6 +14,9 @@ use crate::ports::log::Stores;
 
 use super::rocks::{Budget, Rocks, RocksStore};
 
+/// Damaged stores that are kept of one partition; the first ones tell most.
+const QUARANTINED_MAX: u32 = 3;
+
 /// One worker's handle; clones share.
 #[derive(Clone)]
 pub struct Directory {
@@ -78,9 +81,12 @@ impl Stores for Directory {
                 _ => Ok(()),
             };
         }
-        let aside = (1..)
+        let aside = (1..=QUARANTINED_MAX)
             .map(|number| path.with_extension(format!("quarantined-{number}")))
             .find(|aside| !aside.exists());
-        aside.map_or(Ok(()), |aside| fs::rename(&path, aside).map_err(failed))
+        match aside {
+            Some(aside) => fs::rename(&path, aside).map_err(failed),
+            None => self.discard(partition, false),
+        }
     }
 }
