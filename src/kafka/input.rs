@@ -19,7 +19,7 @@ use crate::wire::span::TEXT_BYTES_MAX;
 use super::native::{Fetched, Message, PartitionQueue};
 
 /// Records fetched from an input at a time.
-pub const FETCH_RECORDS_MAX: usize = 4_096;
+pub const FETCH_RECORDS_MAX: usize = 2_048;
 /// A recorded time so far after the wall clock is waited for.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1_000;
 /// In record-time mode: a jump of the clock that halts.
@@ -437,7 +437,7 @@ fn error(topic: &str, code: rdkafka_sys::rd_kafka_resp_err_t, text: String) -> O
         | codes::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
             Trouble::OutOfRange(format!("{topic}: {text}"))
         }
-        code if super::transaction::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
+        code if super::error_class::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
         _ => {
             // The client tries again by itself.
             tracing::warn!(event = "fetch_error", topic, "{text}");

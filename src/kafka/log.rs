@@ -14,70 +14,66 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::ports::log::{
-    Committed, Halt, HaltCode, Happening, Kept, KeptRecord, Log, LogError, Offsets, Outcome,
+    Committed, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
 };
 use crate::ports::{Batch, Piece, Staged};
 use crate::wire::avro::Schemas;
-use crate::wire::kafka_record::{RecordDecoder, RecordRules};
+use crate::wire::kafka_record::RecordRules;
 
 use super::client;
 use super::derived_format::DerivedFormat;
-use super::input::{FETCH_RECORDS_MAX, Inputs, Trouble};
-use super::kept::{KeptReader, watermarks};
-use super::native::{self, GroupMetadata, PartitionQueue};
+use super::input::Inputs;
+use super::kept::{self, KeptReader, watermarks};
+use super::native::{self, GroupMetadata};
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
 
 /// Time for a question to the group's coordinator.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-/// An idle partition's inputs are asked for their ends this often at most.
-const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
-/// The clock of an idle partition moves at least so often.
-const IDLE_CLOCK_MILLIS: i64 = 60 * 60 * 1_000;
-const RECYCLED_PIECES_MAX: usize = 64;
+const RECYCLED_PIECES_MAX: usize = 16;
 
 pub struct KafkaLog {
     /// Commits for this group without being in it; None: as a member.
-    group: Option<String>,
+    pub(super) group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
-    owned: BTreeMap<u16, Owned>,
+    pub(super) owned: BTreeMap<u16, Owned>,
     kept: BTreeMap<u16, KeptReader>,
-    consumer: BaseConsumer<Ownership>,
+    pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
-    asker: BaseConsumer,
+    pub(super) asker: BaseConsumer,
     transactions: Transactions,
-    schemata: Schemata,
-    schemas: Arc<Schemas>,
-    topics: Vec<String>,
+    pub(super) schemata: Schemata,
+    pub(super) schemas: Arc<Schemas>,
+    pub(super) topics: Vec<String>,
     kept_topics: [String; 2],
     reader: ClientConfig,
-    rules: RecordRules,
-    is_record_time: bool,
-    idle_margin_millis: i64,
+    pub(super) rules: RecordRules,
+    pub(super) is_record_time: bool,
+    pub(super) idle_margin_millis: i64,
     /// s0: taken before the first record of a commit is handed out.
-    captured: Option<GroupMetadata>,
+    pub(super) captured: Option<GroupMetadata>,
     /// The group has taken partitions away that are not given up yet.
-    is_revoking: bool,
-    unreleased: Vec<u16>,
+    pub(super) is_revoking: bool,
+    pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
-    wall_rests_until: Option<Monotonic>,
-    recycled: Vec<Piece>,
-    first_number: u64,
+    pub(super) wall_rests_until: Option<Monotonic>,
+    pub(super) recycled: Vec<Piece>,
+    pub(super) first_number: u64,
     is_closed: bool,
 }
 
-struct Owned {
-    inputs: Inputs,
-    is_begun: bool,
-    is_held: bool,
-    wake_at: Option<Instant>,
-    idle_asked_at: Option<Monotonic>,
+pub(super) struct Owned {
+    pub(super) inputs: Inputs,
+    pub(super) is_begun: bool,
+    pub(super) is_held: bool,
+    pub(super) wake_at: Option<Instant>,
+    pub(super) idle_asked_at: Option<Monotonic>,
     /// Wall time at which the clock was last moved without a record.
-    clock_moved_millis: i64,
+    pub(super) clock_moved_millis: i64,
 }
 
 impl KafkaLog {
@@ -224,8 +220,8 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                | code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
         }
@@ -241,259 +237,6 @@ impl KafkaLog {
                 Ok(())
             }
         }
-    }
-
-    fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
-        let failed = |what: &str, error: KafkaError| LogError::Failed(format!("{what}: {error}"));
-        let list = self.list(&partitions, Offset::Beginning)?;
-        self.consumer
-            .incremental_assign(&list)
-            .map_err(|error| failed("assign", error))?;
-        if !partitions.is_empty() {
-            self.consumer
-                .pause(&list)
-                .map_err(|error| failed("pause", error))?;
-        }
-        for partition in &partitions {
-            let rules = RecordRules {
-                partition: *partition,
-                ..self.rules
-            };
-            let mut decoder = RecordDecoder::new(rules, Arc::clone(&self.schemas));
-            self.schemata.teach(&mut decoder);
-            let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
-            for input in &mut inputs.inputs {
-                let queue = PartitionQueue::split(
-                    &self.consumer,
-                    &input.topic,
-                    *partition,
-                    FETCH_RECORDS_MAX,
-                );
-                match queue {
-                    Some(queue) => input.attach(queue),
-                    None => {
-                        let topic = &input.topic;
-                        let text =
-                            format!("{topic}: the queue of partition {partition} is not there");
-                        return Err(LogError::Failed(text));
-                    }
-                }
-            }
-            self.owned.insert(
-                *partition,
-                Owned {
-                    inputs,
-                    is_begun: false,
-                    is_held: false,
-                    wake_at: None,
-                    idle_asked_at: None,
-                    clock_moved_millis: 0,
-                },
-            );
-        }
-        tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
-        Ok(Happening::Assigned(partitions))
-    }
-
-    fn revoke(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
-        if partitions.is_empty() {
-            let list = TopicPartitionList::new();
-            self.unassign(&list)?;
-            return Ok(Happening::Idle);
-        }
-        self.unreleased.clone_from(&partitions);
-        self.is_revoking = true;
-        Ok(match self.consumer.assignment_lost() {
-            true => {
-                tracing::warn!(event = "lost", "partitions {partitions:?} are lost");
-                Happening::Lost(partitions)
-            }
-            false => {
-                tracing::info!(event = "revoked", "revoked partitions {partitions:?}");
-                Happening::Revoked(partitions)
-            }
-        })
-    }
-
-    fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {
-        self.consumer
-            .incremental_unassign(list)
-            .map_err(|error| LogError::Failed(format!("unassign: {error}")))
-    }
-
-    fn list(&self, partitions: &[u16], offset: Offset) -> Result<TopicPartitionList, LogError> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            for topic in &self.topics {
-                list.add_partition_offset(topic, i32::from(*partition), offset)
-                    .map_err(|error| LogError::Failed(format!("{topic}: {error}")))?;
-            }
-        }
-        Ok(list)
-    }
-
-    /// s0: who this worker is in the group, before it folds anything of a commit.
-    fn capture(&mut self) {
-        if self.captured.is_none() && !self.consumer.assignment_lost() {
-            self.captured = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing);
-            if self.consumer.assignment_lost() {
-                self.captured = None;
-            }
-        }
-    }
-
-    /// The metadata to commit with. After a revocation the generation has moved: it is taken again,
-    /// and used only if this is still the same member.
-    fn metadata(&mut self) -> Option<GroupMetadata> {
-        if let Some(group) = &self.group {
-            return GroupMetadata::of_nobody(group);
-        }
-        self.capture();
-        let captured = self.captured.take()?;
-        if !self.is_revoking {
-            return Some(captured);
-        }
-        let now = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing)?;
-        let is_same = now.member() == captured.member()
-            && now.generation() >= captured.generation()
-            && !self.consumer.assignment_lost();
-        is_same.then_some(now)
-    }
-
-    /// Fetches, proves and hands out what may be folded now.
-    fn fetch(&mut self) -> Result<Option<Happening>, LogError> {
-        let decoders = self
-            .owned
-            .values_mut()
-            .map(|owned| &mut owned.inputs.decoder);
-        self.schemata.answers(decoders);
-        let wall_millis = wall_millis();
-        let numbers: Vec<u16> = self.owned.keys().copied().collect();
-        let mut batch = Batch::new(self.rules.partitions, None, self.first_number);
-        let mut has_any = false;
-        for number in numbers {
-            let Some(owned) = self.owned.get_mut(&number) else {
-                continue;
-            };
-            if !owned.is_begun || owned.is_held {
-                continue;
-            }
-            match owned.inputs.fetch(&mut self.recycled) {
-                None => {}
-                Some(Trouble::Halt(halt)) => return Ok(Some(Happening::Halted(number, halt))),
-                Some(Trouble::SchemaWanted(id)) => {
-                    owned.inputs.wait_reason = Some(self.schemata.ask(id));
-                }
-                Some(Trouble::OutOfRange(text)) => {
-                    if let Some(halt) = self.out_of_range(number, &text)? {
-                        return Ok(Some(Happening::Halted(number, halt)));
-                    }
-                    continue;
-                }
-                Some(Trouble::Denied(text)) => return Err(LogError::Denied(text)),
-            }
-            if owned.inputs.wants_proof() {
-                ask_ends(&self.asker, &mut owned.inputs)?;
-            }
-            match owned.inputs.hand_out(&mut batch, wall_millis) {
-                Ok(has_records) => has_any |= has_records,
-                Err(halt) => return Ok(Some(Happening::Halted(number, halt))),
-            }
-        }
-        if !has_any {
-            return Ok(None);
-        }
-        self.first_number += batch.slots.len() as u64;
-        Ok(Some(Happening::Batch(batch)))
-    }
-
-    /// The clock of an idle partition, where it may and should move.
-    fn idle_clock(&mut self) -> Result<Option<Happening>, LogError> {
-        if self.is_record_time
-            || self
-                .wall_rests_until
-                .is_some_and(|until| until > Monotonic::now())
-        {
-            return Ok(None);
-        }
-        for (number, owned) in &mut self.owned {
-            let wall_millis = wall_millis();
-            let clock = Instant::from_millis(wall_millis - self.idle_margin_millis);
-            let is_due = owned.wake_at.is_some_and(|due| due <= clock)
-                || wall_millis - owned.clock_moved_millis >= IDLE_CLOCK_MILLIS;
-            let is_asked = owned
-                .idle_asked_at
-                .is_some_and(|at| at.elapsed() < IDLE_ASK_INTERVAL);
-            let is_new = owned.inputs.clock.is_none_or(|now| clock > now);
-            if !owned.is_begun
-                || owned.is_held
-                || !is_due
-                || is_asked
-                || !is_new
-                || !owned.inputs.is_at_end()
-            {
-                continue;
-            }
-            owned.idle_asked_at = Some(Monotonic::now());
-            owned.inputs.forget_proofs();
-            ask_ends(&self.asker, &mut owned.inputs)?;
-            if owned.inputs.is_proven_empty() {
-                owned.clock_moved_millis = wall_millis;
-                owned.inputs.clock = Some(clock);
-                return Ok(Some(Happening::Clock {
-                    partition: *number,
-                    clock,
-                    wall_millis,
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The broker does not have what was to be fetched. Believed only where the log's ends say so
-    /// too; else it is fetched again from the same position.
-    fn out_of_range(&mut self, partition: u16, text: &str) -> Result<Option<Halt>, LogError> {
-        let Some(owned) = self.owned.get_mut(&partition) else {
-            return Ok(None);
-        };
-        for input in &mut owned.inputs.inputs {
-            let (topic, next) = (&input.topic, input.next_offset);
-            let Some(offsets) = watermarks(&self.asker, topic, partition)? else {
-                continue;
-            };
-            if next < offsets.first {
-                return Ok(Some(Halt::new(
-                    HaltCode::RetentionPassedUs,
-                    format!(
-                        "{topic}: records {next} to {} are gone before they were folded: meterfold \
-                         recover --partition {partition} --accept-gap {topic}:{next}..{}",
-                        offsets.first - 1,
-                        offsets.first
-                    ),
-                )));
-            }
-            if next > offsets.next {
-                return Ok(Some(Halt::new(
-                    HaltCode::LogTruncated,
-                    format!(
-                        "{topic}: the log ends at {}, before position {next} that was read already: \
-                         records were lost by the brokers (unclean election?)",
-                        offsets.next
-                    ),
-                )));
-            }
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next))
-                .and_then(|()| self.consumer.seek_partitions(list, SEEK_TIMEOUT))
-                .map_err(|error| LogError::Failed(format!("seek in {topic}: {error}")))?;
-            let (first, end) = (offsets.first, offsets.next);
-            tracing::info!(
-                event = "fetch_again",
-                partition,
-                "{topic}: {text}; the log holds {first} to {end}, fetching again from {next}"
-            );
-        }
-        Ok(None)
     }
 }
 
@@ -621,6 +364,19 @@ impl Log for KafkaLog {
         }
     }
 
+    fn newest_kept(
+        &mut self,
+        topic: Kept,
+        partition: u16,
+        key: &[u8],
+    ) -> Result<Option<Newest>, LogError> {
+        let topic = match topic {
+            Kept::Changelog => &self.kept_topics[0],
+            Kept::Journal => &self.kept_topics[1],
+        };
+        kept::newest(&self.reader, &self.asker, topic, partition, key)
+    }
+
     fn close_kept(&mut self, partition: u16) {
         self.kept.remove(&partition);
     }
@@ -713,19 +469,6 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Asks for the high watermark of every input.
-fn ask_ends(asker: &BaseConsumer, inputs: &mut Inputs) -> Result<(), LogError> {
-    let partition = inputs.partition;
-    for input in &mut inputs.inputs {
-        if input.is_empty()
-            && let Some(offsets) = watermarks(asker, &input.topic, partition)?
-        {
-            input.prove(offsets.next);
-        }
-    }
-    Ok(())
 }
 
 pub fn wall_millis() -> i64 {

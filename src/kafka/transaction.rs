@@ -8,12 +8,10 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
-use rdkafka::Message;
-use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
@@ -25,7 +23,9 @@ use crate::ports::{Staged, StagedDerived};
 use crate::wire::dead_letter::DeadLetterRecord;
 use crate::wire::journal::JournalRecord;
 
+use super::deliveries::{Deliveries, drain};
 use super::derived_format::{DerivedFormat, DerivedWriter};
+use super::error_class::{is_denied, is_fenced, is_unknown_producer};
 use super::native::{self, GroupMetadata, TransactionError};
 
 /// A call that has not come back after so long never will.
@@ -55,48 +55,6 @@ pub enum End {
     Done(Outcome),
     /// The producer is fenced: with a rival, or by its own slowness.
     Fenced(String),
-}
-
-/// What delivery reports tell; they are served on the worker's own thread.
-#[derive(Default)]
-pub struct Deliveries {
-    state: std::sync::Mutex<Delivered>,
-}
-
-#[derive(Default)]
-struct Delivered {
-    failure: Option<(KafkaError, String)>,
-    /// (number of the staged partition, offset, append time) of each META.
-    metas: Vec<(usize, i64, i64)>,
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(event = "producer_error", "{error}: {reason}");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    /// 0: nothing to remember; else the number of the staged partition, plus one.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match result {
-            Ok(message) if opaque > 0 => {
-                let appended = message.timestamp().to_millis().unwrap_or_default();
-                state.metas.push((opaque - 1, message.offset(), appended));
-            }
-            Ok(_) => {}
-            Err((error, message)) => {
-                let topic = message.topic().to_owned();
-                state.failure.get_or_insert((error.clone(), topic));
-            }
-        }
-    }
 }
 
 impl Transactions {
@@ -154,7 +112,7 @@ impl Transactions {
         if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
             return self.failed("send_offsets", error);
         }
-        drain(producer);
+        drain(producer, CALL_MAX);
         if let Some(error) = producer.context().failure() {
             return self.refused(error);
         }
@@ -167,7 +125,7 @@ impl Transactions {
             }));
         }
         fail_point::hit(Step::S4);
-        let result = self.again(|producer| native::commit(producer));
+        let result = self.again(native::commit);
         match result {
             Ok(()) => {
                 self.aborts_in_a_row = 0;
@@ -469,9 +427,9 @@ impl Transactions {
         }
         if let Some(producer) = &self.producer {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue());
-            drain(producer);
+            drain(producer, CALL_MAX);
         }
-        match self.again(|producer| native::abort(producer)) {
+        match self.again(native::abort) {
             Ok(()) => {}
             Err(error) if is_denied(error.code) => return Err(denied(&error)),
             Err(error) => {
@@ -487,50 +445,8 @@ impl Drop for Transactions {
     fn drop(&mut self) {
         // An open transaction would hide records from readers until it times out.
         if let Some(producer) = &self.producer {
-            drain(producer);
+            drain(producer, CALL_MAX);
         }
-    }
-}
-
-impl Deliveries {
-    fn with<T>(&self, use_state: impl FnOnce(&mut Delivered) -> T) -> T {
-        use_state(
-            &mut self
-                .state
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
-    }
-
-    fn reset(&self) {
-        self.with(|state| *state = Delivered::default());
-    }
-
-    fn failure(&self) -> Option<KafkaError> {
-        self.with(|state| state.failure.take())
-            .map(|(error, topic)| {
-                tracing::warn!(event = "delivery_failed", topic, "{error}");
-                error
-            })
-    }
-
-    /// (offset, append time) of each partition's META.
-    fn metas(&self, partitions: usize) -> Vec<(i64, i64)> {
-        let mut metas = vec![(0, 0); partitions];
-        self.with(|state| {
-            for (number, offset, appended) in &state.metas {
-                metas[*number] = (*offset, *appended);
-            }
-        });
-        metas
-    }
-}
-
-/// Serves delivery reports until nothing is in flight: commit and abort wait for them otherwise.
-fn drain(producer: &BaseProducer<Deliveries>) {
-    let began = Monotonic::now();
-    while producer.in_flight_count() > 0 && began.elapsed() < CALL_MAX {
-        producer.poll(Duration::from_millis(5));
     }
 }
 
@@ -561,36 +477,6 @@ fn timed_out(reason: String) -> End {
         reason,
         is_timeout: true,
     })
-}
-
-fn is_fenced(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR__FENCED
-            | code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED
-            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
-            | code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-    )
-}
-
-fn is_unknown_producer(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID
-            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING
-    )
-}
-
-pub fn is_denied(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
-            | code::RD_KAFKA_RESP_ERR__AUTHENTICATION
-            | code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    )
 }
 
 fn denied(error: &TransactionError) -> LogError {

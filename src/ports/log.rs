@@ -46,6 +46,15 @@ pub trait Log {
 
     fn close_kept(&mut self, partition: u16);
 
+    /// The newest committed value of `key` in a kept topic of any partition, found from its end.
+    /// None: ask again.
+    fn newest_kept(
+        &mut self,
+        topic: Kept,
+        partition: u16,
+        key: &[u8],
+    ) -> Result<Option<Newest>, LogError>;
+
     /// From now on hands out records of `partition`, from these positions of its inputs.
     fn begin(
         &mut self,
@@ -103,6 +112,13 @@ pub struct KeptRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// What [`Log::newest_kept`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Newest {
+    Nothing,
+    Value(Vec<u8>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
     pub first: i64,
@@ -145,6 +161,9 @@ pub enum LogError {
         "fenced: {0}; another process has this identity, or took over: give each its own instance"
     )]
     Fenced(String),
+    /// The identity is still held by a predecessor whose session has not ended.
+    #[error("identity in use: {0}; end the other process, or wait until its session has timed out")]
+    Unreleased(String),
     #[error("not authorised: {0}")]
     Denied(String),
     #[error("{0}")]

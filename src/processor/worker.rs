@@ -12,11 +12,12 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores};
-use crate::ports::{Batch, Staged, StoreError};
-use crate::wire::meta::{Fingerprint, Local, Meta};
+use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Stores};
+use crate::ports::{Batch, StoreError};
+use crate::wire::meta::Meta;
 
 use super::counts::Counts;
+use super::fit;
 use super::partition::{Partition, PartitionError};
 use super::start::{Progress, Start, StartError, StartSettings, Step};
 
@@ -77,25 +78,25 @@ pub enum WorkerError {
 }
 
 pub struct Worker<'a, L: Log, O: Stores, W> {
-    log: L,
+    pub(super) log: L,
     stores: O,
-    settings: &'a StartSettings,
-    policy: WorkerPolicy,
-    watch: W,
-    running: Vec<Partition<O::Store>>,
-    starting: Vec<Start<O::Store>>,
+    pub(super) settings: &'a StartSettings,
+    pub(super) policy: WorkerPolicy,
+    pub(super) watch: W,
+    pub(super) running: Vec<Partition<O::Store>>,
+    pub(super) starting: Vec<Start<O::Store>>,
     halted: BTreeMap<u16, Halt>,
     /// Partitions in the middle of a clock step, and the batch that waits for its end.
-    paused: BTreeMap<u16, Option<Rc<Batch>>>,
+    pub(super) paused: BTreeMap<u16, Option<Rc<Batch>>>,
     /// Stores that failed: opened again from then on.
     resting: BTreeMap<u16, Monotonic>,
     /// When a damaged store was last put away.
     quarantined: BTreeMap<u16, Monotonic>,
     /// When the first record since the last commit was folded.
-    open_since: Option<Monotonic>,
-    fold_time: Duration,
+    pub(super) open_since: Option<Monotonic>,
+    pub(super) fold_time: Duration,
     /// Halved after a commit that took too long, so that the next one is smaller.
-    interval: Duration,
+    pub(super) interval: Duration,
     flushed_at: Monotonic,
 }
 
@@ -147,6 +148,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         !self.halted.is_empty() && self.running.is_empty() && self.starting.is_empty()
     }
 
+    /// Who watched, once the work is over.
+    pub fn into_watch(self) -> W {
+        self.watch
+    }
+
     fn work(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
         while !stop.load(Ordering::Relaxed) {
             self.turn()?;
@@ -188,21 +194,17 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
 
     fn assigned(&mut self, numbers: Vec<u16>) {
         let count = self.settings.log.partition_count;
-        let is_changed = numbers.iter().any(|number| *number >= count);
+        let now = numbers.iter().max().map_or(0, |number| number + 1);
         for number in numbers {
             self.halted.remove(&number);
             self.starting.push(Start::new(number));
         }
-        if is_changed {
+        if now > count {
             let running = self.running.iter().map(Partition::number);
             let starting = self.starting.iter().map(|start| start.partition);
             let owned: Vec<u16> = running.chain(starting).collect();
             for number in owned {
-                let text = format!(
-                    "the inputs had {count} partitions, and have more now: teams would be split; \
-                     create new topics and move over, as the guide says"
-                );
-                self.halt(number, Halt::new(HaltCode::PartitionsChanged, text));
+                self.halt(number, fit::partitions_changed(count, now));
             }
         }
     }
@@ -282,7 +284,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     }
 
     /// A partition whose fold or store failed: nothing of its overlay is kept.
-    fn broken(&mut self, number: u16, error: PartitionError) -> Result<(), WorkerError> {
+    pub(super) fn broken(&mut self, number: u16, error: PartitionError) -> Result<(), WorkerError> {
         let Some(store) = self.take_running(number) else {
             return Ok(());
         };
@@ -475,44 +477,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         self.running.push(partition);
     }
 
-    /// Commits a genesis or an adoption, then starts the partition again.
-    fn commit_start(&mut self, mut partition: Partition<O::Store>) -> Result<(), WorkerError> {
-        let number = partition.number();
-        // What others have folded is committed with who this worker was then.
-        if self.is_changed() {
-            self.commit()?;
-        }
-        let staged = [partition.take_staged()];
-        match self.log.commit(&staged)? {
-            Outcome::Committed(receipts) => {
-                let [staged] = staged;
-                partition.put_back(staged);
-                let local = self.local(number, receipts[0]);
-                if let Err(error) = partition.apply_with(&local) {
-                    tracing::error!(event = "store_failed", partition = number, "{error}");
-                }
-            }
-            Outcome::Unsure { reason, .. } => self.doubt(&reason),
-        }
-        self.starting
-            .push(Start::again(number, partition.into_store()));
-        Ok(())
-    }
-
-    fn local(&self, partition: u16, receipt: Receipt) -> Local {
-        Local {
-            fingerprint: Fingerprint {
-                cluster: self.settings.log.cluster.clone(),
-                group: self.settings.log.group.clone(),
-                partition,
-            },
-            topic_ids: self.settings.topic_ids.clone(),
-            changelog_position: receipt.changelog_position,
-            meta_appended_at_millis: receipt.appended_at_millis,
-        }
-    }
-
-    fn is_changed(&self) -> bool {
+    pub(super) fn is_changed(&self) -> bool {
         self.running.iter().any(Partition::is_changed)
     }
 
@@ -527,107 +492,6 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             .open_since
             .is_some_and(|since| since.elapsed() >= self.interval);
         (is_full || is_late) && self.is_changed()
-    }
-
-    /// Hops 4 and 5: one transaction of all partitions that changed; only then their stores.
-    fn commit(&mut self) -> Result<(), WorkerError> {
-        let mut committing = Vec::new();
-        let mut staged = Vec::new();
-        for index in (0..self.running.len()).rev() {
-            let partition = &mut self.running[index];
-            if !partition.is_changed() {
-                continue;
-            }
-            match partition.stage() {
-                Ok(()) => {
-                    staged.push(partition.take_staged());
-                    committing.push(partition.number());
-                }
-                Err(error) => {
-                    let number = partition.number();
-                    self.broken(number, error)?;
-                }
-            }
-        }
-        self.open_since = None;
-        let fold = std::mem::take(&mut self.fold_time);
-        if staged.is_empty() {
-            return Ok(());
-        }
-        let began = Monotonic::now();
-        match self.log.commit(&staged)? {
-            Outcome::Committed(receipts) => {
-                fail_point::hit(FailStep::S5);
-                let transaction = began.elapsed();
-                let sum = |measure: fn(&Staged) -> usize| staged.iter().map(measure).sum();
-                let mut commit = Commit {
-                    partitions: staged.len(),
-                    cells: sum(|staged| staged.changes.len()),
-                    derived: sum(|staged| staged.derived.len()),
-                    dead_letters: sum(|staged| staged.dead_letters.ends.len()),
-                    fold,
-                    transaction,
-                    apply: Duration::ZERO,
-                };
-                let began = Monotonic::now();
-                for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts)
-                {
-                    self.apply(number, staged, receipt)?;
-                }
-                commit.apply = began.elapsed();
-                fail_point::hit(FailStep::S7);
-                self.watch.committed(&commit);
-                self.interval = (self.interval * 2).min(self.policy.interval);
-            }
-            Outcome::Unsure { reason, is_timeout } => {
-                if is_timeout {
-                    self.interval = (self.interval / 2).max(Duration::from_millis(1));
-                }
-                self.doubt(&reason);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) -> Result<(), WorkerError> {
-        let local = self.local(number, receipt);
-        let room = self.policy.encoded_bytes_max / self.running.len().max(1);
-        let decoded = self.policy.decoded_bytes_max / self.running.len().max(1);
-        let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return Ok(());
-        };
-        partition.put_back(staged);
-        let applied = partition.apply_with(&local).and_then(|()| {
-            fail_point::hit(FailStep::S6);
-            partition.settle(room)
-        });
-        if let Err(error) = applied {
-            return self.broken(number, error);
-        }
-        // Handles of a batch that waits stay valid: it looks its teams up again.
-        partition.make_room(decoded);
-        self.log.wake_at(number, partition.next_due());
-        let (meta, counts) = (partition.meta(), partition.counts());
-        self.watch
-            .partition(number, &PartitionState::Running { meta, counts });
-        Ok(())
-    }
-
-    /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.
-    fn doubt(&mut self, reason: &str) {
-        tracing::warn!(
-            event = "commit_unsure",
-            "{reason}; every partition is checked again"
-        );
-        self.watch.aborted(reason);
-        self.open_since = None;
-        self.paused.clear();
-        for partition in std::mem::take(&mut self.running) {
-            let number = partition.number();
-            self.log.stop(number);
-            self.starting
-                .push(Start::again(number, partition.into_store()));
-        }
     }
 
     fn flush(&mut self) {

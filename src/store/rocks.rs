@@ -23,7 +23,7 @@ const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
 /// The same for all databases of a process on a log.
 const SHARED_CACHE_BYTES: usize = 64 << 20;
-const SHARED_MEMTABLES_BYTES: usize = 128 << 20;
+const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
 
 /// An open database directory.
 #[derive(Clone)]
@@ -116,6 +116,17 @@ impl Rocks {
             partition: partition.to_be_bytes(),
             write_options,
         }
+    }
+
+    /// Partitions of the first and the last cell; None: there are no cells.
+    pub fn partitions(&self) -> Result<Option<(u16, u16)>, StoreError> {
+        let mut found = Vec::new();
+        for end in [IteratorMode::Start, IteratorMode::End] {
+            let cell = self.db.iterator(end).next().transpose().map_err(failed)?;
+            let partition = cell.and_then(|(key, _)| key.first_chunk().copied());
+            found.extend(partition.map(u16::from_be_bytes));
+        }
+        Ok(found.first().copied().zip(found.last().copied()))
     }
 
     /// Makes everything applied so far durable.

@@ -2,7 +2,7 @@
 //! to any topic.
 
 use meterfold::ports::{Changes, Store};
-use meterfold::processor::start::read_local;
+use meterfold::processor::stored::read_local;
 use meterfold::store::rocks::Rocks;
 use meterfold::wire::keys;
 
@@ -99,7 +99,7 @@ fn a_store_before_the_start_of_the_changelog_is_restored_whole_or_halts() {
     let changelog = scene.setup.topic("changelog");
     let end = scene.setup.broker.end_offsets(&changelog)[0];
     // An equal store needs none of it.
-    scene.setup.broker.delete_records(&changelog, 0, end);
+    scene.cut_changelog(0, end);
     assert_runs_in_silence(&scene, "equal");
     scene.put_state(&older);
     scene.assert_halts("CHANGELOG_MISSING", &["partition 0", "META", "1;"]);
@@ -110,7 +110,7 @@ fn a_store_before_the_start_of_the_changelog_is_restored_whole_or_halts() {
 /// Cells that lie in the changelog, but were not written by the group, are found out when state is
 /// restored from it, however they look.
 #[test]
-fn a_foreign_record_on_the_changelog_is_found_when_state_is_restored() {
+fn a_foreign_record_on_the_changelog_is_found_by_a_restore() {
     for (name, key, value) in [
         (
             "a_team_cell",

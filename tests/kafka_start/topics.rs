@@ -37,17 +37,17 @@ fn records_gone_before_they_were_folded_halt_retention_passed_us() {
 fn records_gone_under_a_running_process_halt_it() {
     let mut scene = Scene::half_folded(Broker::shared(), "topics_passed", 1);
     let input = scene.setup.topic("api-calls");
-    // Stopped in the middle of its first commit, with nothing fetched of what comes later.
     let mut processor = scene.start();
     processor.wait_until_runs(&scene.setup);
     processor.signal("STOP");
+    // The fetch that the broker was asked for before ends with nothing.
+    thread::sleep(Duration::from_millis(500));
     scene.produce_rest();
     let end = scene.setup.broker.end_offsets(&input)[0];
     scene.setup.broker.delete_records(&input, 0, end);
     processor.signal("CONT");
     let status = processor.ended(Duration::from_secs(60));
     let said = processor.log();
-    // What was fetched before the stop may be all: then nothing was passed over.
     assert_eq!(status.code(), Some(9), "{said}");
     assert!(said.contains("RETENTION_PASSED_US"), "{said}");
 }
@@ -99,6 +99,7 @@ fn more_partitions_at_a_start_are_refused() {
             .add_partitions(&scene.setup.topic(topic), 3);
     }
     scene.setup.partitions = 3;
+    // The new one too: it must not begin with the teams of the others.
     scene.assert_halts("PARTITIONS_CHANGED", &["2 partitions", "have 3"]);
 }
 

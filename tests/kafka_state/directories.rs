@@ -7,7 +7,7 @@ use std::path::Path;
 
 use meterfold::ports::{Changes, Store};
 use meterfold::processor::partition::read_meta;
-use meterfold::processor::start::read_local;
+use meterfold::processor::stored::read_local;
 use meterfold::store::rocks::{Rocks, RocksStore};
 use meterfold::wire::keys;
 use meterfold::wire::meta::FOLD_VERSION;
@@ -39,8 +39,7 @@ fn change(directory: &Path, partition: u16, change: impl FnOnce(&RocksStore, &mu
     rocks.flush().expect("a flush");
 }
 
-/// Two volumes that were swapped. The cells of a partition lie under its number, so a foreign
-/// directory holds none of this one's: what must not happen is that it is written to.
+/// Two volumes that were swapped.
 #[test]
 fn directories_that_were_swapped_are_refused() {
     let mut scene = Scene::half_folded(Broker::shared(), "state_swapped", 2);

@@ -238,6 +238,7 @@ impl<'b> Scene<'b> {
 
     /// Sets a committed offset and what stands beside it, as a tool that restores offsets does.
     pub fn set_committed(&self, partition: u16, offset: i64, metadata: &str) {
+        self.wait_until_empty();
         let client: BaseConsumer = self
             .setup
             .broker
@@ -255,6 +256,14 @@ impl<'b> Scene<'b> {
         client
             .commit(&list, CommitMode::Sync)
             .expect("the group has no members");
+    }
+
+    /// Deletes the records of the changelog before `offset`, which its settings do not allow.
+    pub fn cut_changelog(&self, partition: i32, offset: i64) {
+        let (broker, changelog) = (self.setup.broker, self.setup.topic("changelog"));
+        broker.alter_config(&changelog, &[("cleanup.policy", "compact,delete")]);
+        broker.delete_records(&changelog, partition, offset);
+        broker.alter_config(&changelog, &[("cleanup.policy", "compact")]);
     }
 
     pub fn partition_dir(&self, partition: u16) -> PathBuf {
