@@ -211,6 +211,16 @@ impl Watch for Observer {
         self.telemetry.publish(self.worker, &mut self.report);
     }
 
+    fn away(&mut self, is_away: bool) {
+        let reason = "no broker answers".to_owned();
+        let state = match is_away {
+            true => WorkerState::WaitingForKafka { reason },
+            false if self.has_joined => WorkerState::Joined,
+            false => WorkerState::Starting,
+        };
+        self.telemetry.set_worker_state(self.worker, state);
+    }
+
     fn quarantined(&mut self, _number: u16) {
         self.telemetry.store_corrupted();
     }

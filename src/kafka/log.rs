@@ -31,6 +31,8 @@ use super::transaction::{End, Transactions};
 
 /// Time for a question to the group's coordinator.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Brokers that were all away are asked this often at most.
+const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
@@ -61,6 +63,7 @@ pub struct KafkaLog {
     pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
     pub(super) wall_rests_until: Option<Monotonic>,
+    away_asked_at: Option<Monotonic>,
     pub(super) recycled: Vec<Piece>,
     pub(super) first_number: u64,
     is_closed: bool,
@@ -155,6 +158,7 @@ impl KafkaLog {
             unreleased: Vec::new(),
             released: Vec::new(),
             wall_rests_until: None,
+            away_asked_at: None,
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
@@ -232,8 +236,11 @@ impl KafkaLog {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Authentication,
             ) => Err(LogError::Denied(format!("consumer: {error}"))),
-            _ => {
+            code => {
                 tracing::warn!(event = "consumer_error", "{error}");
+                if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+                    self.consumer.context().set_away(true);
+                }
                 Ok(())
             }
         }
@@ -451,6 +458,22 @@ impl Log for KafkaLog {
             self.captured = None;
         }
         Ok(())
+    }
+
+    fn is_away(&mut self) -> bool {
+        let ownership = self.consumer.context();
+        if !ownership.is_away() {
+            return false;
+        }
+        let is_asked = |at: Monotonic| at.elapsed() < AWAY_ASK_INTERVAL;
+        if !self.away_asked_at.is_some_and(is_asked) {
+            let answer = self
+                .asker
+                .fetch_metadata(Some(&self.topics[0]), ASK_TIMEOUT);
+            ownership.set_away(answer.is_err());
+            self.away_asked_at = Some(Monotonic::now());
+        }
+        ownership.is_away()
     }
 
     fn close(&mut self) {

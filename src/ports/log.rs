@@ -75,6 +75,9 @@ pub trait Log {
     /// The partition is given up: the log may hand it to somebody else.
     fn release(&mut self, partition: u16) -> Result<(), LogError>;
 
+    /// Nobody answers, and the log goes on by itself once somebody does.
+    fn is_away(&mut self) -> bool;
+
     /// Leaves the group and closes.
     fn close(&mut self);
 }

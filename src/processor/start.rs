@@ -12,13 +12,11 @@ use crate::billing::rate_book::RateBook;
 use crate::fail_point;
 use crate::ports::log::{Committed, Halt, HaltCode, Kept, Log, LogError, Offsets, Stores};
 use crate::ports::{Changes, Store, StoreError};
-use crate::wire::keys;
-use crate::wire::meta::{Fingerprint, Meta, Witness};
+use crate::wire::meta::{Fingerprint, Witness};
 
 use super::fit::{self, BookInForce, Unfit};
 use super::journaling::LogSettings;
 use super::partition::{BookText, Partition, PartitionError, read_meta};
-use super::recount::{self, Recount};
 use super::restore::{RESTORE_BATCH_BYTES, Restore};
 use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
 
@@ -45,7 +43,7 @@ pub struct Start<S> {
     pub(super) phase: Phase,
     pub(super) asked_since: Option<Monotonic>,
     /// A store was found wanting after a tail; only one more restore is tried.
-    is_second_try: bool,
+    pub(super) is_second_try: bool,
 }
 
 /// How far a restore is, in changelog records.
@@ -188,7 +186,7 @@ impl<S: Store> Start<S> {
         Ok(self.go_on(Phase::Compare))
     }
 
-    fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
+    pub(super) fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
         Fingerprint {
             cluster: settings.log.cluster.clone(),
             group: settings.log.group.clone(),
@@ -374,75 +372,12 @@ impl<S: Store> Start<S> {
         self.check_digest(*restore, &meta, stores, settings)
     }
 
-    fn check_digest<O: Stores<Store = S>>(
-        &mut self,
-        mut restore: Restore,
-        meta: &Meta,
-        stores: &mut O,
-        settings: &StartSettings,
-    ) -> Result<Step<S>, StartError> {
-        let found = match recount::recount(self.store(), meta) {
-            Ok(Recount { total, .. }) if total == meta.total_digest() => {
-                restore.pending.put(&[keys::META], &meta.encode());
-                restore.pending.put(&[keys::LOCAL], &restore.local.encode());
-                self.apply(&mut restore.pending)?;
-                return Ok(self.go_on(Phase::Begin));
-            }
-            Ok(Recount { total, .. }) => format!("has digest {total:032x}"),
-            Err(error) if error.is_damage() => format!("cannot be read ({error})"),
-            Err(error) => return Err(error.into()),
-        };
-        if restore.is_full || self.is_second_try {
-            return Ok(self.halt(
-                HaltCode::StateDigest,
-                format!(
-                    "restored state {found}, META of commit {} says {:032x}: the changelog holds \
-                     records that are not ours, or lacks some; compare it with the journal before \
-                     anything is changed",
-                    meta.sequence,
-                    meta.total_digest()
-                ),
-            ));
-        }
-        self.is_second_try = true;
-        self.renew_store(stores, true)?;
-        let witness = meta.witness();
-        let restore = Restore::new(
-            witness,
-            None,
-            self.fingerprint(settings),
-            &settings.topic_ids,
-        );
-        Ok(self.go_on(Phase::Restore(Box::new(restore))))
-    }
-
-    fn apply(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
         match &mut self.store {
             Some(store) => store.apply(changes)?,
             None => unreachable!("the store is opened first"),
         }
         changes.clear();
-        Ok(())
-    }
-
-    fn renew_store<O: Stores<Store = S>>(
-        &mut self,
-        stores: &mut O,
-        is_kept: bool,
-    ) -> Result<(), StoreError> {
-        if let Some(store) = self.store.take() {
-            stores.close(self.partition, store);
-        }
-        if is_kept {
-            tracing::warn!(
-                event = "store_quarantined",
-                partition = self.partition,
-                "the state of partition {} is damaged: put away, restored from the changelog",
-                self.partition
-            );
-        }
-        stores.discard(self.partition, is_kept)?;
-        self.store = stores.open(self.partition)?;
         Ok(())
     }
 

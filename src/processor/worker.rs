@@ -12,8 +12,8 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Stores};
-use crate::ports::{Batch, StoreError};
+use crate::ports::Batch;
+use crate::ports::log::{Halt, Happening, Log, LogError, Stores};
 use crate::wire::meta::Meta;
 
 use super::counts::Counts;
@@ -39,6 +39,8 @@ pub trait Watch {
     fn batch_folded(&mut self, _batch: &Batch) {}
     fn committed(&mut self, _commit: &Commit) {}
     fn aborted(&mut self, _reason: &str) {}
+    /// Nobody answers, or somebody does again.
+    fn away(&mut self, _is_away: bool) {}
     /// A damaged store was put away.
     fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
@@ -79,7 +81,7 @@ pub enum WorkerError {
 
 pub struct Worker<'a, L: Log, O: Stores, W> {
     pub(super) log: L,
-    stores: O,
+    pub(super) stores: O,
     pub(super) settings: &'a StartSettings,
     pub(super) policy: WorkerPolicy,
     pub(super) watch: W,
@@ -88,10 +90,11 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
     halted: BTreeMap<u16, Halt>,
     /// Partitions in the middle of a clock step, and the batch that waits for its end.
     pub(super) paused: BTreeMap<u16, Option<Rc<Batch>>>,
+    is_away: bool,
     /// Stores that failed: opened again from then on.
-    resting: BTreeMap<u16, Monotonic>,
+    pub(super) resting: BTreeMap<u16, Monotonic>,
     /// When a damaged store was last put away.
-    quarantined: BTreeMap<u16, Monotonic>,
+    pub(super) quarantined: BTreeMap<u16, Monotonic>,
     /// When the first record since the last commit was folded.
     pub(super) open_since: Option<Monotonic>,
     pub(super) fold_time: Duration,
@@ -101,10 +104,7 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
 }
 
 const TAKE_WAIT: Duration = Duration::from_millis(5);
-const STORE_REST: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
-/// A store that is damaged again so soon after it was made anew was made from damaged records.
-const QUARANTINE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     pub fn new(
@@ -124,6 +124,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             starting: Vec::new(),
             halted: BTreeMap::new(),
             paused: BTreeMap::new(),
+            is_away: false,
             resting: BTreeMap::new(),
             quarantined: BTreeMap::new(),
             open_since: None,
@@ -166,6 +167,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     /// Once around: take and decode, fold, commit, apply.
     pub fn turn(&mut self) -> Result<(), WorkerError> {
         self.watch.turned();
+        let is_away = self.log.is_away();
+        if is_away != self.is_away {
+            self.is_away = is_away;
+            self.watch.away(is_away);
+        }
         let is_busy = !self.paused.is_empty() || !self.starting.is_empty();
         let wait = if is_busy { Duration::ZERO } else { TAKE_WAIT };
         match self.log.take(wait)? {
@@ -283,63 +289,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    /// A partition whose fold or store failed: nothing of its overlay is kept.
-    pub(super) fn broken(&mut self, number: u16, error: PartitionError) -> Result<(), WorkerError> {
-        let Some(store) = self.take_running(number) else {
-            return Ok(());
-        };
-        self.log.stop(number);
-        self.stores.close(number, store);
-        match error {
-            PartitionError::Broken { place, broken } => {
-                let text = format!(
-                    "{place}: {broken}; nothing of it was committed: report it, with the record"
-                );
-                self.halt(number, Halt::new(HaltCode::InvariantBroken, text));
-                Ok(())
-            }
-            PartitionError::Store(error) => self.store_failed(number, error),
-        }
-    }
-
-    /// A store that failed, and is closed: opened again after a rest. One that is damaged is put
-    /// away before, so that it is restored from the log; nothing damaged is ever folded on.
-    fn store_failed(&mut self, number: u16, error: StoreError) -> Result<(), WorkerError> {
-        tracing::error!(event = "store_failed", partition = number, "{error}");
-        if let StoreError::Unusable(_) = error {
-            return Err(WorkerError::Unusable(format!(
-                "partition {number}: {error}"
-            )));
-        }
-        if error.is_damage() {
-            let last = self.quarantined.insert(number, Monotonic::now());
-            if last.is_some_and(|at| at.elapsed() < QUARANTINE_INTERVAL) {
-                let text = format!(
-                    "state restored from the changelog is damaged again: {error}; the changelog holds \
-                     records that are not ours, or the disk fails: look at both before anything is \
-                     changed"
-                );
-                self.halt(number, Halt::new(HaltCode::StateDigest, text));
-                return Ok(());
-            }
-            match self.stores.discard(number, true) {
-                Ok(()) => tracing::warn!(
-                    event = "store_quarantined",
-                    partition = number,
-                    "the state of partition {number} is damaged: put away, restored from the changelog"
-                ),
-                Err(error) => {
-                    tracing::error!(event = "store_failed", partition = number, "{error}")
-                }
-            }
-            self.watch.quarantined(number);
-        }
-        self.resting.insert(number, Monotonic::now() + STORE_REST);
-        self.starting.push(Start::new(number));
-        Ok(())
-    }
-
-    fn take_running(&mut self, number: u16) -> Option<O::Store> {
+    pub(super) fn take_running(&mut self, number: u16) -> Option<O::Store> {
         self.paused.remove(&number);
         let index = self.running.iter().position(|it| it.number() == number)?;
         Some(self.running.remove(index).into_store())
@@ -354,7 +304,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    fn halt(&mut self, number: u16, halt: Halt) {
+    pub(super) fn halt(&mut self, number: u16, halt: Halt) {
         if let Some(store) = self.take_running(number) {
             self.stores.close(number, store);
         }

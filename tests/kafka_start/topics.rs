@@ -4,7 +4,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::kafka::Broker;
+use meterfold::wire::partitioner::partition_of;
+
+use crate::support::kafka::{Broker, NewRecord, Record};
 use crate::support::processor::DERIVED;
 use crate::support::scene::{Scene, address, get, log_lines};
 
@@ -145,4 +147,33 @@ fn an_input_that_is_not_there_is_waited_for() {
     assert_eq!(get(&address, "/readyz").0, 200);
     processor.stop();
     scene.assert_complete("once it is there");
+}
+
+/// A producer that partitions otherwise: its records are not folded, and pass as dead letters only
+/// where that is configured.
+#[test]
+fn a_team_on_a_wrong_partition_halts_wrong_partition() {
+    let mut scene = Scene::half_folded(Broker::shared(), "topics_misplaced", 2);
+    let input = scene.setup.topic("api-calls");
+    let mut places = Vec::new();
+    for partition in 0..2 {
+        let is_misplaced = |key: &String| i32::from(partition_of(key.as_bytes(), 2)) != partition;
+        let records = scene.feed.records.iter();
+        let mut misplaced = records.filter(|record| record.key.as_ref().is_some_and(is_misplaced));
+        let record = misplaced.next().expect("a team of the other partition");
+        let key = record.key.clone().expect("a team");
+        let new = NewRecord::new(partition, key, &record.value).created_at(record.timestamp);
+        places.extend(scene.setup.broker.produce_all(&input, [new]));
+    }
+    let place = places[1].to_string();
+    scene.assert_halts("WRONG_PARTITION", &["partition 1", &input, &place]);
+    let setting = "on_wrong_partition = \"dead_letter\"".to_owned();
+    scene.setup.extra.push(("", setting));
+    scene.assert_goes_on("with dead letters");
+    let letters = scene.setup.broker.read_committed(&scene.setup.topic("dead-letters"));
+    let is_misplaced = |record: &Record| {
+        let reason = ("meterfold.dlq.reason".to_owned(), Some(b"wrong_partition".to_vec()));
+        record.headers.contains(&reason)
+    };
+    assert_eq!(letters.iter().filter(|record| is_misplaced(record)).count(), 2);
 }
