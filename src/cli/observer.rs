@@ -89,6 +89,21 @@ impl Observer {
         }
     }
 
+    /// The worker joins anew: what it had is no longer its own.
+    pub fn evicted(&mut self) {
+        let worker = usize::from(self.worker);
+        let owned = self
+            .outlook
+            .with(|workers| std::mem::take(&mut workers[worker]));
+        for partition in owned.into_keys() {
+            self.told.remove(&partition);
+            self.telemetry.withdraw_partition(self.worker, partition);
+        }
+        self.has_joined = false;
+        self.telemetry
+            .set_worker_state(self.worker, WorkerState::Starting);
+    }
+
     fn joined(&mut self) {
         if !self.has_joined {
             self.has_joined = true;

@@ -30,9 +30,7 @@ use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
 
 /// Time for a question to the group's coordinator.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Brokers that were all away are asked this often at most.
-const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
@@ -63,7 +61,8 @@ pub struct KafkaLog {
     pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
     pub(super) wall_rests_until: Option<Monotonic>,
-    away_asked_at: Option<Monotonic>,
+    pub(super) away_asked_at: Option<Monotonic>,
+    pub(super) session_timeout: Duration,
     pub(super) recycled: Vec<Piece>,
     pub(super) first_number: u64,
     is_closed: bool,
@@ -159,6 +158,7 @@ impl KafkaLog {
             released: Vec::new(),
             wall_rests_until: None,
             away_asked_at: None,
+            session_timeout,
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
@@ -224,7 +224,7 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => self.fenced(text),
                 code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
@@ -461,19 +461,7 @@ impl Log for KafkaLog {
     }
 
     fn is_away(&mut self) -> bool {
-        let ownership = self.consumer.context();
-        if !ownership.is_away() {
-            return false;
-        }
-        let is_asked = |at: Monotonic| at.elapsed() < AWAY_ASK_INTERVAL;
-        if !self.away_asked_at.is_some_and(is_asked) {
-            let answer = self
-                .asker
-                .fetch_metadata(Some(&self.topics[0]), ASK_TIMEOUT);
-            ownership.set_away(answer.is_err());
-            self.away_asked_at = Some(Monotonic::now());
-        }
-        ownership.is_away()
+        self.look_whether_away()
     }
 
     fn close(&mut self) {

@@ -167,6 +167,9 @@ pub enum LogError {
     /// The identity is still held by a predecessor whose session has not ended.
     #[error("identity in use: {0}; end the other process, or wait until its session has timed out")]
     Unreleased(String),
+    /// This process may have fenced itself, when it joined again after nobody had answered for long.
+    #[error("joined twice after brokers were away: {0}")]
+    Evicted(String),
     #[error("not authorised: {0}")]
     Denied(String),
     #[error("{0}")]

@@ -170,10 +170,19 @@ fn a_team_on_a_wrong_partition_halts_wrong_partition() {
     let setting = "on_wrong_partition = \"dead_letter\"".to_owned();
     scene.setup.extra.push(("", setting));
     scene.assert_goes_on("with dead letters");
-    let letters = scene.setup.broker.read_committed(&scene.setup.topic("dead-letters"));
+    let letters = scene
+        .setup
+        .broker
+        .read_committed(&scene.setup.topic("dead-letters"));
     let is_misplaced = |record: &Record| {
-        let reason = ("meterfold.dlq.reason".to_owned(), Some(b"wrong_partition".to_vec()));
+        let reason = (
+            "meterfold.dlq.reason".to_owned(),
+            Some(b"wrong_partition".to_vec()),
+        );
         record.headers.contains(&reason)
     };
-    assert_eq!(letters.iter().filter(|record| is_misplaced(record)).count(), 2);
+    assert_eq!(
+        letters.iter().filter(|record| is_misplaced(record)).count(),
+        2
+    );
 }
