@@ -216,6 +216,11 @@ fn work(
                 observer = worker.into_watch();
                 thread::sleep(Duration::from_secs(1));
             }
+            Err(WorkerError::Log(LogError::Evicted(reason))) if !stop.load(Ordering::Relaxed) => {
+                tracing::warn!(event = "evicted", "{reason}; joining again");
+                observer = worker.into_watch();
+                observer.evicted();
+            }
             result => return result,
         }
     }
@@ -434,6 +439,6 @@ fn failure_of(error: WorkerError) -> Failure {
     match error {
         WorkerError::Log(error) => error.into(),
         WorkerError::Invalid(text) => Failure::invalid(text),
-        WorkerError::Foreign(text) => Failure::state(text),
+        WorkerError::Unusable(text) => Failure::state(text),
     }
 }

@@ -5,6 +5,7 @@
 //! adds their partitions of the same number.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -14,8 +15,11 @@ use crate::ports::log::{Happening, LogError};
 use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::input::{FETCH_RECORDS_MAX, Inputs};
-use super::log::{KafkaLog, Owned};
+use super::log::{ASK_TIMEOUT, KafkaLog, Owned};
 use super::native::{GroupMetadata, PartitionQueue};
+
+/// Brokers that were all away are asked this often at most.
+const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl KafkaLog {
     pub(super) fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
@@ -88,6 +92,35 @@ impl KafkaLog {
                 Happening::Revoked(partitions)
             }
         })
+    }
+
+    /// Whether all brokers are away: the client says so when it loses the last one, and whether one
+    /// is back is asked once a second.
+    pub(super) fn look_whether_away(&mut self) -> bool {
+        let ownership = self.consumer.context();
+        if !ownership.is_away() {
+            return false;
+        }
+        let is_recent = |at: Monotonic| at.elapsed() < AWAY_ASK_INTERVAL;
+        if !self.away_asked_at.is_some_and(is_recent) {
+            let answer = self
+                .asker
+                .fetch_metadata(Some(&self.topics[0]), ASK_TIMEOUT);
+            ownership.set_away(answer.is_err());
+            self.away_asked_at = Some(Monotonic::now());
+        }
+        ownership.is_away()
+    }
+
+    /// The group knows this worker's identity under another member. After brokers were away for a
+    /// session this may be the worker itself: it joined anew while a request of its old
+    /// membership was still on its way. So soon after it is no proof of a rival.
+    pub(super) fn fenced(&self, text: String) -> LogError {
+        let is_recent = |at: Monotonic| at.elapsed() < 2 * self.session_timeout;
+        match self.consumer.context().is_away() || self.away_asked_at.is_some_and(is_recent) {
+            true => LogError::Evicted(text),
+            false => LogError::Fenced(text),
+        }
     }
 
     pub(super) fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use crate::ports::Store;
-use crate::ports::log::{HaltCode, Kept, Log};
+use crate::ports::log::{HaltCode, Kept, Log, Newest};
+use crate::wire::keys;
+use crate::wire::meta::Meta;
 
+use super::fit;
 use super::start::{Phase, Start, StartError, StartSettings, Step};
 
 impl<S: Store> Start<S> {
@@ -95,6 +98,22 @@ impl<S: Store> Start<S> {
         log: &mut L,
         settings: &StartSettings,
     ) -> Result<Step<S>, StartError> {
+        // Partition 0 is always there: where it has begun with fewer partitions, this one was added.
+        if self.partition > 0 {
+            let newest = log.newest_kept(Kept::Changelog, 0, &[keys::META])?;
+            let meta = match newest {
+                None => return Ok(self.wait(Phase::Compare, "the changelog does not answer")),
+                Some(Newest::Nothing) => None,
+                Some(Newest::Value(value)) => Meta::decode(&value).ok(),
+            };
+            let count = settings.log.partition_count;
+            if let Some(meta) = meta.filter(|meta| meta.partition_count != count) {
+                return Ok(Step::Halted(fit::partitions_changed(
+                    meta.partition_count,
+                    count,
+                )));
+            }
+        }
         let Some(offsets) = log.input_offsets(self.partition)? else {
             return Ok(self.wait(Phase::Compare, "the inputs do not answer"));
         };

@@ -8,6 +8,7 @@ pub mod processor;
 pub mod program;
 pub mod random;
 pub mod sample;
+pub mod scene;
 
 use std::collections::BTreeMap;
 use std::fs;
