@@ -22,7 +22,7 @@ use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::client;
 use super::derived_format::DerivedFormat;
-use super::input::{FETCH_RECORDS_MAX, Inputs, Trouble};
+use super::input::{FETCH_RECORDS_MAX, Input, Inputs, Trouble};
 use super::kept::{KeptReader, watermarks};
 use super::native::{self, GroupMetadata, PartitionQueue};
 use super::rebalance::{News, Ownership};
@@ -189,16 +189,7 @@ impl KafkaLog {
             self.schemata.teach(&mut decoder);
             let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
             for input in &mut inputs.inputs {
-                let queue =
-                    PartitionQueue::split(&self.consumer, &input.topic, *partition, FETCH_RECORDS_MAX);
-                match queue {
-                    Some(queue) => input.attach(queue),
-                    None => {
-                        let topic = &input.topic;
-                        let text = format!("{topic}: the queue of partition {partition} is not there");
-                        return Err(LogError::Failed(text));
-                    }
-                }
+                split(&self.consumer, input, *partition)?;
             }
             self.owned.insert(
                 *partition,
@@ -213,13 +204,60 @@ impl KafkaLog {
             );
         }
         tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
+        self.seek_begun()?;
         Ok(Happening::Assigned(partitions))
+    }
+
+    /// While the group decides, the client pauses every partition; then it goes on from what it takes
+    /// for the application's position. That is one too far after an end of partition, and where it
+    /// was before a seek backwards: records would be passed over. So each is told where to go on.
+    fn seek_begun(&mut self) -> Result<(), LogError> {
+        let begun = self.owned.iter().filter(|(_, owned)| owned.is_begun);
+        let begun: Vec<u16> = begun.map(|(partition, _)| *partition).collect();
+        begun.into_iter().try_for_each(|partition| self.seek(partition))
+    }
+
+    /// Lets the client fetch the inputs of a partition from where they are to be read next. One whose
+    /// fetching ended in an error cannot be sought in: it is assigned anew.
+    fn seek(&mut self, partition: u16) -> Result<(), LogError> {
+        let number = i32::from(partition);
+        let Some(owned) = self.owned.get_mut(&partition) else {
+            return Ok(());
+        };
+        for input in &mut owned.inputs.inputs {
+            let topic = input.topic.clone();
+            let failed = |what: &str, error: KafkaError| {
+                LogError::Failed(format!("{what} in {topic} {partition}: {error}"))
+            };
+            let mut next = TopicPartitionList::new();
+            next.add_partition_offset(&topic, number, Offset::Offset(input.next_offset))
+                .map_err(|error| failed("seek", error))?;
+            let sought = |list: TopicPartitionList| {
+                let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT)?;
+                list.elements().iter().try_for_each(|element| element.error())
+            };
+            let Err(error) = sought(next.clone()) else { continue };
+            tracing::info!(event = "fetch_again", partition, "{topic}: {error}; assigned anew");
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, number, Offset::Beginning)
+                .and_then(|()| self.consumer.incremental_unassign(&list))
+                .and_then(|()| self.consumer.incremental_assign(&list))
+                .and_then(|()| self.consumer.pause(&list))
+                .map_err(|error| failed("assign", error))?;
+            split(&self.consumer, input, partition)?;
+            sought(next).map_err(|error| failed("seek", error))?;
+            if owned.is_begun {
+                self.consumer.resume(&list).map_err(|error| failed("resume", error))?;
+            }
+        }
+        Ok(())
     }
 
     fn revoke(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
         if partitions.is_empty() {
             let list = TopicPartitionList::new();
             self.unassign(&list)?;
+            self.seek_begun()?;
             return Ok(Happening::Idle);
         }
         self.unreleased.clone_from(&partitions);
@@ -385,10 +423,6 @@ impl KafkaLog {
                     ),
                 )));
             }
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next))
-                .and_then(|()| self.consumer.seek_partitions(list, SEEK_TIMEOUT))
-                .map_err(|error| LogError::Failed(format!("seek in {topic}: {error}")))?;
             let (first, end) = (offsets.first, offsets.next);
             tracing::info!(
                 event = "fetch_again",
@@ -396,6 +430,7 @@ impl KafkaLog {
                 "{topic}: {text}; the log holds {first} to {end}, fetching again from {next}"
             );
         }
+        self.seek(partition)?;
         Ok(None)
     }
 }
@@ -526,17 +561,7 @@ impl Log for KafkaLog {
         let Some(owned) = self.owned.get_mut(&partition) else {
             return Ok(());
         };
-        let mut list = TopicPartitionList::new();
-        for (topic, next) in self.topics.iter().zip(positions) {
-            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(*next))
-                .map_err(|error| LogError::Failed(format!("{topic}: {error}")))?;
-        }
-        let failed = |what: &str, error: KafkaError| {
-            LogError::Failed(format!("{what} of partition {partition}: {error}"))
-        };
-        self.consumer
-            .seek_partitions(list.clone(), SEEK_TIMEOUT)
-            .map_err(|error| failed("seek", error))?;
+        // It is paused: nothing comes between the end of what was read ahead and the seek.
         for (input, next) in owned.inputs.inputs.iter_mut().zip(positions) {
             input.reset(*next);
         }
@@ -544,7 +569,11 @@ impl Log for KafkaLog {
         owned.is_begun = true;
         owned.is_held = false;
         owned.clock_moved_millis = wall_millis();
-        self.consumer.resume(&list).map_err(|error| failed("resume", error))
+        self.seek(partition)?;
+        let list = self.list(&[partition], Offset::Invalid)?;
+        self.consumer
+            .resume(&list)
+            .map_err(|error| LogError::Failed(format!("resume of partition {partition}: {error}")))
     }
 
     fn hold(&mut self, partition: u16, is_held: bool) {
@@ -580,7 +609,7 @@ impl Log for KafkaLog {
         if self.unreleased.is_empty() {
             self.is_revoking = false;
         }
-        Ok(())
+        self.seek_begun()
     }
 
     fn close(&mut self) {
@@ -599,6 +628,19 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Takes an input's records out of the main queue, into one of its own.
+fn split(consumer: &BaseConsumer<Ownership>, input: &mut Input, partition: u16) -> Result<(), LogError> {
+    match PartitionQueue::split(consumer, &input.topic, partition, FETCH_RECORDS_MAX) {
+        Some(queue) => input.attach(queue),
+        None => {
+            let topic = &input.topic;
+            let text = format!("{topic}: the queue of partition {partition} is not there");
+            return Err(LogError::Failed(text));
+        }
+    }
+    Ok(())
 }
 
 /// Asks for the high watermark of every input.
