@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use meterfold::cli::{generate, inspect, panic, rates, replay, run, topics, validate};
+use meterfold::cli::{generate, inspect, panic, rates, recover, replay, run, topics, validate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Recover(recover::RecoverArgs),
     Replay(replay::ReplayArgs),
     Rates(rates::RatesArgs),
     Generate(generate::GenerateArgs),
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     panic::end_process_on_panic();
     let result = match Arguments::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Rates(args) => rates::run(args),
         Command::Generate(args) => generate::run(args),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::billing::derived_event::DerivedKind;
 use crate::billing::time::Instant;
+use crate::wire::journal::WriterSchema;
 use crate::wire::meta::Witness;
 use crate::wire::span::{Decoded, Span, Text};
 
@@ -70,6 +71,8 @@ pub struct Piece {
     pub records: Vec<Record>,
     /// Bytes of records that are not text.
     pub raw: Vec<u8>,
+    /// On a log: (index of the record, writer schema that is met there for the first time).
+    pub schemas: Vec<(u32, WriterSchema)>,
 }
 
 pub struct Record {
@@ -181,6 +184,7 @@ impl Piece {
         self.text.side.clear();
         self.records.clear();
         self.raw.clear();
+        self.schemas.clear();
     }
 }
 

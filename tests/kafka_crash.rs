@@ -20,7 +20,16 @@ use support::workload::{assert_result, example_rates, workload};
 
 /// Where a process kills itself; the last one only happens while a partition is restored.
 const STEPS: [&str; 10] = [
-    "s0", "s1", "s2", "s3-partial", "s3", "s4", "s5", "s6", "s7", "restore",
+    "s0",
+    "s1",
+    "s2",
+    "s3-partial",
+    "s3",
+    "s4",
+    "s5",
+    "s6",
+    "s7",
+    "restore",
 ];
 const INSTANCES: u16 = 3;
 const PARTITIONS: u16 = 4;
@@ -40,9 +49,15 @@ fn killed_at_every_step_nothing_is_lost_or_doubled() {
     let (feed, expected) = workload(&setup, 12_000, 17);
     let reader = Watcher::start(&setup);
     let killed = churn(&setup, &feed, kills());
-    assert!(killed.values().sum::<usize>() >= kills(), "kills that happened: {killed:?}");
+    assert!(
+        killed.values().sum::<usize>() >= kills(),
+        "kills that happened: {killed:?}"
+    );
     for step in STEPS {
-        assert!(killed.contains_key(step), "no process died at {step}: {killed:?}");
+        assert!(
+            killed.contains_key(step),
+            "no process died at {step}: {killed:?}"
+        );
     }
     reader.stop(&setup);
     assert_result(&setup, "after the kills", &expected);
@@ -54,12 +69,16 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
     let mut random = Random::new(7);
     let mut killed = BTreeMap::new();
     let mut plans = 0;
-    let mut running: Vec<Option<(Processor, Option<String>)>> = (0..INSTANCES).map(|_| None).collect();
+    let mut running: Vec<Option<(Processor, Option<String>)>> =
+        (0..INSTANCES).map(|_| None).collect();
     let mut produced = 0;
     let mut last_produced = Instant::now();
     let began = Instant::now();
     loop {
-        assert!(began.elapsed() < Duration::from_secs(900), "no end of it: {killed:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(900),
+            "no end of it: {killed:?}"
+        );
         let dead: usize = killed.values().sum();
         let is_over = dead >= kills && STEPS.iter().all(|step| killed.contains_key(*step));
         for instance in 0..INSTANCES {
@@ -96,7 +115,11 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
                         // With its state gone it restores at once.
                         let _ = fs::remove_dir_all(setup.state(instance));
                     }
-                    let at = if step == "restore" { 1 } else { 1 + random.below(6) };
+                    let at = if step == "restore" {
+                        1
+                    } else {
+                        1 + random.below(6)
+                    };
                     (Some(step.to_owned()), format!("{step}:{at}:kill"))
                 };
                 let fail_point = ("FAIL_POINT_OF_METERFOLD", environment.as_str());
@@ -107,9 +130,16 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
         }
         // The stream goes on as long as processes are to die.
         if produced < feed.records.len() && last_produced.elapsed() > Duration::from_millis(100) {
-            let share = if is_over { feed.records.len() } else { feed.records.len() / (kills * 6) + 1 };
+            let share = if is_over {
+                feed.records.len()
+            } else {
+                feed.records.len() / (kills * 6) + 1
+            };
             let end = (produced + share).min(feed.records.len());
-            Feed { records: feed.records[produced..end].to_vec() }.produce(setup);
+            Feed {
+                records: feed.records[produced..end].to_vec(),
+            }
+            .produce(setup);
             produced = end;
             last_produced = Instant::now();
         }

@@ -11,7 +11,12 @@ use support::sample::Sample;
 fn every_sample_gives_the_bytes_of_its_file_run() {
     let broker = Broker::shared();
     for sample in Sample::all() {
-        let setup = Setup::new(broker, &format!("sample_{}", sample.name), 1, &sample.replay.rates);
+        let setup = Setup::new(
+            broker,
+            &format!("sample_{}", sample.name),
+            1,
+            &sample.replay.rates,
+        );
         setup.create_topics();
         let until = sample.replay.until.as_deref();
         Feed::of_trace(&sample.replay.inputs, &sample.expected.trace, until).produce(&setup);
@@ -36,11 +41,15 @@ fn samples_in_order_give_the_same_bytes_on_more_partitions_and_processes() {
         }
         tried += 1;
         for (partitions, processes) in [(2, 1), (4, 2), (4, 3)] {
-            let place = format!("{} {partitions} partitions {processes} processes", sample.name);
+            let place = format!(
+                "{} {partitions} partitions {processes} processes",
+                sample.name
+            );
             let setup = Setup::new(broker, &place, partitions, &sample.replay.rates);
             setup.create_topics();
-            let mut running: Vec<Processor> =
-                (0..processes).map(|instance| Processor::start(&setup, instance)).collect();
+            let mut running: Vec<Processor> = (0..processes)
+                .map(|instance| Processor::start(&setup, instance))
+                .collect();
             feed.produce(&setup);
             running[0].wait_until_folded(&setup);
             running.into_iter().for_each(Processor::stop);

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::ports::log::LogError;
+
 #[derive(Debug)]
 pub struct Failure {
     /// Exit code of the process.
@@ -50,6 +52,18 @@ impl Failure {
             code,
             message: message.into(),
         }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Failure {
+        let code = match &error {
+            LogError::Fenced(_) | LogError::Unreleased(_) => 8,
+            LogError::Denied(_) => 6,
+            LogError::Invalid(_) => 4,
+            LogError::Failed(_) => 1,
+        };
+        Failure::new(code, error.to_string())
     }
 }
 

@@ -11,8 +11,8 @@ use crate::files::workspace::Staged;
 use crate::ports::{Changes, Store};
 use crate::store::rocks::{Rocks, RocksStore};
 use crate::wire::cells;
-use crate::wire::meta::Meta;
 use crate::wire::keys;
+use crate::wire::meta::Meta;
 use crate::wire::rate_book::{self, BookChange};
 
 use super::failure::Failure;

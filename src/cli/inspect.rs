@@ -57,7 +57,9 @@ fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
     let place = state.display();
     let unusable = |error: &dyn std::fmt::Display| Failure::state(format!("{place}: {error}"));
     let stores = stores(state)?;
-    let first = stores.first().ok_or_else(|| unusable(&"holds no partition"))?;
+    let first = stores
+        .first()
+        .ok_or_else(|| unusable(&"holds no partition"))?;
     let text = file_state::stored_book(&first.1)?.ok_or_else(|| unusable(&"holds no rate book"))?;
     let book = Arc::new(file_state::read_book(state, &text)?);
     let partitions: Vec<Partition<RocksStore>> = stores

@@ -92,7 +92,8 @@ impl Observer {
     fn joined(&mut self) {
         if !self.has_joined {
             self.has_joined = true;
-            self.telemetry.set_worker_state(self.worker, WorkerState::Joined);
+            self.telemetry
+                .set_worker_state(self.worker, WorkerState::Joined);
         }
     }
 
@@ -134,7 +135,11 @@ impl Observer {
             state_digest: format!("{:032x}", meta.total_digest()),
             journal_digest: blake3::Hash::from_bytes(meta.journal_digest).to_string(),
             dispositions: Dispositions::from_counts(
-                counts.by_disposition.iter().map(|(name, count)| (*name, *count)).collect(),
+                counts
+                    .by_disposition
+                    .iter()
+                    .map(|(name, count)| (*name, *count))
+                    .collect(),
             ),
             dead_letters: counts.dead_letters.values().sum(),
             conservation_residual: i64::from(!counts.is_conserved()),
@@ -146,7 +151,8 @@ impl Observer {
     fn set_outlook(&self, partition: u16, halt: Option<&Halt>) {
         let text = halt.map(|halt| format!("{}: {}", halt.code.name(), halt.text));
         let worker = usize::from(self.worker);
-        self.outlook.with(|workers| workers[worker].insert(partition, text));
+        self.outlook
+            .with(|workers| workers[worker].insert(partition, text));
     }
 }
 
@@ -188,9 +194,11 @@ impl Watch for Observer {
         self.report.step(Step::Commit, seconds(&commit.transaction));
         self.report.step(Step::Apply, seconds(&commit.apply));
         let (records, bytes) = (self.batch_records, self.batch_bytes);
-        self.report.batch(BatchResult::Committed, records, bytes, seconds(&time));
+        self.report
+            .batch(BatchResult::Committed, records, bytes, seconds(&time));
         (self.batch_records, self.batch_bytes) = (0, 0);
-        self.telemetry.transaction(TransactionResult::Committed, commit.transaction);
+        self.telemetry
+            .transaction(TransactionResult::Committed, commit.transaction);
         self.telemetry.publish(self.worker, &mut self.report);
     }
 
@@ -198,7 +206,8 @@ impl Watch for Observer {
         self.report.abort();
         self.told.clear();
         (self.batch_records, self.batch_bytes) = (0, 0);
-        self.telemetry.transaction(TransactionResult::Aborted, Duration::ZERO);
+        self.telemetry
+            .transaction(TransactionResult::Aborted, Duration::ZERO);
         self.telemetry.publish(self.worker, &mut self.report);
     }
 

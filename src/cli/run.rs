@@ -4,6 +4,7 @@
 //! thread a worker. What ends it is a signal, a fence, or that no partition may go on.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use clap::Args;
 
-use crate::config::{Config, RecordedTime};
+use crate::config::{Config, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::http;
 use crate::kafka::cluster::{Cluster, ClusterError};
 use crate::kafka::derived_format::DerivedFormat;
@@ -59,6 +60,7 @@ pub struct RunArgs {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const REST_MORE_MILLIS_MAX: u64 = 15_000;
 /// A missing offset is believed after so long.
 const OFFSETS_PATIENCE: Duration = Duration::from_secs(5);
 const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,8 +82,8 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
         format: args.log_format,
         level: args.log_level,
     };
-    let _log = log::start(log_settings, &telemetry)
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let _log =
+        log::start(log_settings, &telemetry).map_err(|error| Failure::failed(error.to_string()))?;
     let stop = stop_flag()?;
     let server = http::serve(config.http.listen, &telemetry, http::Limits::default())
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -93,7 +95,10 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
 fn read_book(config: &Config) -> Result<BookText, Failure> {
     let path = &config.rates;
     let text = fs::read(path).map_err(|error| {
-        Failure::invalid(format!("rates: {}: {error}; name a rate book", path.display()))
+        Failure::invalid(format!(
+            "rates: {}: {error}; name a rate book",
+            path.display()
+        ))
     })?;
     let digest = rate_book::canonical_digest(&text)
         .map_err(|faults| Failure::invalid(format!("{}: {faults}", path.display())))?;
@@ -123,9 +128,10 @@ fn telemetry_settings(config: &Config) -> Settings {
         partitions: config.topics.partitions,
         state_dir: Some(config.state_dir.clone()),
         config_hash: String::new(),
-        transaction_timeout_millis: config
-            .kafka
-            .millis("transaction.timeout.ms", crate::config::TRANSACTION_TIMEOUT_MILLIS),
+        transaction_timeout_millis: config.kafka.millis(
+            "transaction.timeout.ms",
+            crate::config::TRANSACTION_TIMEOUT_MILLIS,
+        ),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: String::new(),
@@ -155,12 +161,13 @@ fn process(
         Failure::state(format!("state_dir: {}: {error}", path.display()))
     })?;
     let outlook = Arc::new(Outlook::new(config.workers));
+    let worker_stop = Arc::new(AtomicBool::new(false));
     let workers: Vec<JoinHandle<Result<(), WorkerError>>> = (0..config.workers)
         .map(|worker| {
             let (config, stores) = (config.clone(), stores.clone());
             let settings = Arc::clone(&settings);
             let observer = Observer::new(telemetry, worker, &config, Arc::clone(&outlook));
-            let stop = Arc::clone(stop);
+            let stop = Arc::clone(&worker_stop);
             let format = format.clone();
             thread::Builder::new()
                 .name(format!("worker-{worker}"))
@@ -168,7 +175,11 @@ fn process(
         })
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::failed(format!("a worker's thread: {error}")))?;
-    attend(config, telemetry, &outlook, stop, workers)
+    let stops = Stops {
+        signal: stop,
+        workers: &worker_stop,
+    };
+    attend(config, telemetry, &outlook, stops, workers)
 }
 
 fn work(
@@ -180,7 +191,6 @@ fn work(
     observer: Observer,
     stop: &AtomicBool,
 ) -> Result<(), WorkerError> {
-    let log = KafkaLog::join(config, worker, format)?;
     let workers = usize::from(config.workers);
     let policy = WorkerPolicy {
         interval: Duration::from_millis(config.commit.interval_millis),
@@ -190,7 +200,25 @@ fn work(
         decoded_bytes_max: DECODED_BYTES / workers,
         encoded_bytes_max: ENCODED_BYTES / workers,
     };
-    Worker::new(log, stores, settings, policy, observer).run(stop)
+    let began = Monotonic::now();
+    let mut observer = observer;
+    loop {
+        let log = KafkaLog::join(config, worker, format.clone())?;
+        let mut worker = Worker::new(log, stores.clone(), settings, policy, observer);
+        match worker.run(stop) {
+            // Under the consumer protocol a predecessor that was killed holds the identity until
+            // its session ends.
+            Err(WorkerError::Log(LogError::Unreleased(reason)))
+                if began.elapsed() < 2 * session_timeout(config)
+                    && !stop.load(Ordering::Relaxed) =>
+            {
+                tracing::warn!(event = "identity_held", "{reason}; joining again");
+                observer = worker.into_watch();
+                thread::sleep(Duration::from_secs(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Waits for brokers and inputs; None: told to stop.
@@ -262,8 +290,9 @@ fn look(config: &Config) -> Result<Result<Cluster, String>, Failure> {
     for warning in &warnings {
         tracing::warn!(event = "topic_setting", "{warning}");
     }
-    let (missing, wrong): (Vec<_>, Vec<_>) =
-        errors.iter().partition(|fault| fault.setting == "existence");
+    let (missing, wrong): (Vec<_>, Vec<_>) = errors
+        .iter()
+        .partition(|fault| fault.setting == "existence");
     if !wrong.is_empty() {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         return Err(Failure::invalid(lines.join("\n")));
@@ -285,7 +314,10 @@ fn start_settings(
         .chain(config.topics.accounts.clone())
         .collect();
     let mut kept: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    kept.extend([config.topics.changelog.as_str(), config.topics.journal.as_str()]);
+    kept.extend([
+        config.topics.changelog.as_str(),
+        config.topics.journal.as_str(),
+    ]);
     let topic_ids = cluster.topic_ids(&kept)?;
     let changelog = cluster.settings(&[&config.topics.changelog])?;
     let delete_retention = changelog
@@ -317,29 +349,32 @@ fn start_settings(
     })
 }
 
+/// Who tells whom to stop: the user tells the process, the process its workers.
+struct Stops<'a> {
+    signal: &'a AtomicBool,
+    workers: &'a AtomicBool,
+}
+
 /// Watches the workers until they have ended, and ends them where one has failed or none may go on.
 fn attend(
     config: &Config,
     telemetry: &Telemetry,
     outlook: &Outlook,
-    stop: &AtomicBool,
+    stops: Stops<'_>,
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
 ) -> Result<(), Failure> {
     let linger = Duration::from_millis(config.linger_millis);
     let mut halted_since = None;
     while !workers.iter().all(JoinHandle::is_finished) {
         thread::sleep(LOOK_INTERVAL);
-        if workers.iter().any(JoinHandle::is_finished) {
-            stop.store(true, Ordering::Relaxed);
-        }
-        match outlook.is_halted() {
-            true => {
-                let since: &mut Monotonic = halted_since.get_or_insert_with(Monotonic::now);
-                if since.elapsed() >= linger {
-                    stop.store(true, Ordering::Relaxed);
-                }
-            }
-            false => halted_since = None,
+        halted_since = match outlook.is_halted() {
+            true => halted_since.or_else(|| Some(Monotonic::now())),
+            false => None,
+        };
+        let is_halted = halted_since.is_some_and(|since| since.elapsed() >= linger);
+        let has_ended = workers.iter().any(JoinHandle::is_finished);
+        if stops.signal.load(Ordering::Relaxed) || is_halted || has_ended {
+            stops.workers.store(true, Ordering::Relaxed);
         }
         let stuck = telemetry.not_alive();
         if !stuck.is_empty() {
@@ -366,22 +401,39 @@ fn attend(
     match failure {
         Some(failure) => {
             if failure.code == 8 {
-                thread::sleep(linger);
+                rest(linger.max(session_timeout(config)), telemetry, config);
             }
             Err(failure)
         }
-        None if outlook.is_halted() => Err(Failure::new(9, outlook.halts())),
+        None if outlook.is_halted() && !stops.signal.load(Ordering::Relaxed) => {
+            Err(Failure::new(9, outlook.halts()))
+        }
         None => Ok(()),
     }
 }
 
+/// Before a fenced process ends, so that it and its rival do not fence each other for ever: at
+/// least `least`, and up to 15 s more. What is served meanwhile says why.
+fn rest(least: Duration, telemetry: &Telemetry, config: &Config) {
+    let random = RandomState::new().hash_one(std::process::id()) % REST_MORE_MILLIS_MAX;
+    let until = Monotonic::now() + least + Duration::from_millis(random);
+    while Monotonic::now() < until {
+        (0..config.workers).for_each(|worker| telemetry.heartbeat(worker));
+        thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+fn session_timeout(config: &Config) -> Duration {
+    let millis = config
+        .kafka
+        .millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
+    Duration::from_millis(millis)
+}
+
 fn failure_of(error: WorkerError) -> Failure {
-    let text = error.to_string();
     match error {
-        WorkerError::Log(LogError::Fenced(_)) => Failure::new(8, text),
-        WorkerError::Log(LogError::Denied(_)) => Failure::new(6, text),
-        WorkerError::Log(LogError::Invalid(_)) | WorkerError::Invalid(_) => Failure::invalid(text),
-        WorkerError::Log(LogError::Failed(_)) => Failure::failed(text),
-        WorkerError::Foreign(_) => Failure::state(text),
+        WorkerError::Log(error) => error.into(),
+        WorkerError::Invalid(text) => Failure::invalid(text),
+        WorkerError::Foreign(text) => Failure::state(text),
     }
 }

@@ -77,12 +77,15 @@ impl DerivedWriter {
             Ok(avro) => avro,
             Err(fault) => unreachable!("this process wrote the event: {fault}"),
         };
-        let headers = avro.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        });
+        let headers = avro
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            });
         (Cow::Owned(avro.value), headers)
     }
 }

@@ -4,13 +4,14 @@
 //! The record with the smallest recorded time comes next; ties: accounts first. An input with
 //! nothing at hand is passed over only where it is proven empty.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::billing::time::Instant;
 use crate::ports::log::{Halt, HaltCode};
 use crate::ports::{Batch, InputEnd, Original, Piece, Record, Slot};
+use crate::wire::journal::WriterSchema;
 use crate::wire::kafka_record::{Outcome, RecordDecoder, TEXT_BYTES_PER_RECORD_MAX};
 use crate::wire::record_bytes::{self, LogRecord};
 use crate::wire::span::TEXT_BYTES_MAX;
@@ -18,7 +19,7 @@ use crate::wire::span::TEXT_BYTES_MAX;
 use super::native::{Fetched, Message, PartitionQueue};
 
 /// Records fetched from an input at a time.
-pub const FETCH_RECORDS_MAX: usize = 4_096;
+pub const FETCH_RECORDS_MAX: usize = 2_048;
 /// A recorded time so far after the wall clock is waited for.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1_000;
 /// In record-time mode: a jump of the clock that halts.
@@ -42,6 +43,8 @@ pub struct Input {
     /// A high watermark that was asked for after everything at hand had been received.
     proof: Option<i64>,
     has_append_time: bool,
+    /// Writer schemas that the journal knows from here: id to whether it was denied.
+    journaled: BTreeMap<u32, bool>,
 }
 
 /// What fetching found that is no record.
@@ -78,6 +81,7 @@ impl Input {
             is_at_end: false,
             proof: None,
             has_append_time: false,
+            journaled: BTreeMap::new(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Input {
         self.next_offset = next_offset;
         self.is_at_end = false;
         self.proof = None;
+        self.journaled.clear();
     }
 
     fn head(&self) -> Option<&Record> {
@@ -177,7 +182,11 @@ impl Input {
         trouble
     }
 
-    fn decode(&mut self, decoder: &mut RecordDecoder, recycled: &mut Vec<Piece>) -> Option<Trouble> {
+    fn decode(
+        &mut self,
+        decoder: &mut RecordDecoder,
+        recycled: &mut Vec<Piece>,
+    ) -> Option<Trouble> {
         let mut trouble = None;
         let mut piece = recycled.pop().unwrap_or_default();
         piece.clear();
@@ -210,6 +219,15 @@ impl Input {
                     break;
                 }
             };
+            if let Some(id) = decoder.schema_used() {
+                let text = decoder.schema_text(id);
+                let is_denied = text.is_none();
+                if self.journaled.insert(id, is_denied) != Some(is_denied) {
+                    let text = text.map(str::to_owned);
+                    let schema = WriterSchema { id, text };
+                    piece.schemas.push((piece.records.len() as u32, schema));
+                }
+            }
             let start = piece.raw.len();
             piece.raw.extend_from_slice(bytes);
             piece.records.push(Record {
@@ -230,8 +248,15 @@ impl Input {
 }
 
 impl Inputs {
-    pub fn new(partition: u16, topics: &[String], decoder: RecordDecoder, is_record_time: bool) -> Inputs {
-        let inputs = (0..).zip(topics).map(|(index, topic)| Input::new(topic, index));
+    pub fn new(
+        partition: u16,
+        topics: &[String],
+        decoder: RecordDecoder,
+        is_record_time: bool,
+    ) -> Inputs {
+        let inputs = (0..)
+            .zip(topics)
+            .map(|(index, topic)| Input::new(topic, index));
         Inputs {
             partition,
             inputs: inputs.collect(),
@@ -247,7 +272,9 @@ impl Inputs {
             inputs, decoder, ..
         } = self;
         let ends: Vec<i64> = inputs.iter().map(|input| input.next_offset).collect();
-        let trouble = inputs.iter_mut().find_map(|input| input.fetch(decoder, recycled));
+        let trouble = inputs
+            .iter_mut()
+            .find_map(|input| input.fetch(decoder, recycled));
         let has_received = inputs.iter().map(|input| input.next_offset).ne(ends);
         if has_received {
             self.forget_proofs();
@@ -286,6 +313,12 @@ impl Inputs {
             let Some(record) = input.head() else { break };
             let recorded = record.decoded.recorded;
             if let Some(recorded) = recorded {
+                if !(Instant::EPOCH..Instant::END).contains(&recorded) {
+                    if has_any {
+                        break;
+                    }
+                    return Err(self.clock_jump(index, recorded));
+                }
                 if !self.is_record_time && recorded.millis() - wall_millis > AHEAD_MILLIS_MAX {
                     self.wait_reason = Some(format!(
                         "CLOCK_JUMP: {} offset {} was recorded at {recorded}, more than 10 minutes after \
@@ -359,12 +392,14 @@ impl Inputs {
     fn clock_jump(&self, index: usize, recorded: Instant) -> Halt {
         let input = &self.inputs[index];
         let offset = input.head().map_or(0, |record| record.line);
+        let (topic, millis) = (&input.topic, recorded.millis());
         Halt::new(
             HaltCode::ClockJump,
             format!(
-                "{} offset {offset} was recorded at {recorded}, more than 400 days after the clock; if \
-                 that is right: meterfold recover --partition {} --accept-clock {}:{offset}",
-                input.topic, self.partition, input.topic
+                "{topic} offset {offset} has the timestamp {millis} ms, more than 400 days after the \
+                 clock or out of the range of years; if that is right: meterfold recover --partition {} \
+                 --accept-clock {topic}:{offset}",
+                self.partition
             ),
         )
     }
@@ -374,7 +409,15 @@ fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
     let mut headers = Vec::new();
     message.headers(|name, value| headers.push((name, value)));
     let recorded = Instant::from_millis(message.timestamp_millis);
-    record_bytes::append(out, input, message.offset, recorded, message.key, headers, message.value)
+    record_bytes::append(
+        out,
+        input,
+        message.offset,
+        recorded,
+        message.key,
+        headers,
+        message.value,
+    )
 }
 
 fn timestamp_type(topic: &str, offset: i64) -> Halt {
@@ -390,10 +433,11 @@ fn timestamp_type(topic: &str, offset: i64) -> Halt {
 fn error(topic: &str, code: rdkafka_sys::rd_kafka_resp_err_t, text: String) -> Option<Trouble> {
     use rdkafka_sys::rd_kafka_resp_err_t as codes;
     Some(match code {
-        codes::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE | codes::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
+        codes::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+        | codes::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
             Trouble::OutOfRange(format!("{topic}: {text}"))
         }
-        code if super::transaction::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
+        code if super::error_class::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
         _ => {
             // The client tries again by itself.
             tracing::warn!(event = "fetch_error", topic, "{text}");

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
+use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::Message;
 
 use crate::ports::log::{KeptRecord, LogError, Offsets};
 
@@ -109,9 +109,9 @@ pub fn watermarks(
     match asker.fetch_watermarks(topic, i32::from(partition), ASK_TIMEOUT) {
         Ok((first, next)) => Ok(Some(Offsets { first, next })),
         Err(error) => match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::Authentication,
-            ) => Err(LogError::Denied(format!("{topic}: {error}"))),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::Authentication) => {
+                Err(LogError::Denied(format!("{topic}: {error}")))
+            }
             _ => {
                 tracing::debug!(event = "offsets_unknown", topic, "{error}");
                 Ok(None)

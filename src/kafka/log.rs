@@ -13,73 +13,97 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
-use crate::ports::log::{
-    Committed, Halt, HaltCode, Happening, Kept, KeptRecord, Log, LogError, Offsets, Outcome,
-};
+use crate::ports::log::{Committed, Happening, Kept, KeptRecord, Log, LogError, Offsets, Outcome};
 use crate::ports::{Batch, Piece, Staged};
 use crate::wire::avro::Schemas;
-use crate::wire::kafka_record::{RecordDecoder, RecordRules};
+use crate::wire::kafka_record::RecordRules;
 
 use super::client;
 use super::derived_format::DerivedFormat;
-use super::input::{FETCH_RECORDS_MAX, Input, Inputs, Trouble};
+use super::input::Inputs;
 use super::kept::{KeptReader, watermarks};
-use super::native::{self, GroupMetadata, PartitionQueue};
+use super::native::{self, GroupMetadata};
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
 
 /// Time for a question to the group's coordinator.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-/// An idle partition's inputs are asked for their ends this often at most.
-const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
-/// The clock of an idle partition moves at least so often.
-const IDLE_CLOCK_MILLIS: i64 = 60 * 60 * 1_000;
-const RECYCLED_PIECES_MAX: usize = 64;
+const RECYCLED_PIECES_MAX: usize = 16;
 
 pub struct KafkaLog {
+    /// Commits for this group without being in it; None: as a member.
+    pub(super) group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
-    owned: BTreeMap<u16, Owned>,
+    pub(super) owned: BTreeMap<u16, Owned>,
     kept: BTreeMap<u16, KeptReader>,
-    consumer: BaseConsumer<Ownership>,
+    pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
-    asker: BaseConsumer,
+    pub(super) asker: BaseConsumer,
     transactions: Transactions,
-    schemata: Schemata,
-    schemas: Arc<Schemas>,
-    topics: Vec<String>,
+    pub(super) schemata: Schemata,
+    pub(super) schemas: Arc<Schemas>,
+    pub(super) topics: Vec<String>,
     kept_topics: [String; 2],
     reader: ClientConfig,
-    rules: RecordRules,
-    is_record_time: bool,
-    idle_margin_millis: i64,
+    pub(super) rules: RecordRules,
+    pub(super) is_record_time: bool,
+    pub(super) idle_margin_millis: i64,
     /// s0: taken before the first record of a commit is handed out.
-    captured: Option<GroupMetadata>,
+    pub(super) captured: Option<GroupMetadata>,
     /// The group has taken partitions away that are not given up yet.
-    is_revoking: bool,
-    unreleased: Vec<u16>,
-    wall_rests_until: Option<Monotonic>,
-    recycled: Vec<Piece>,
-    first_number: u64,
+    pub(super) is_revoking: bool,
+    pub(super) unreleased: Vec<u16>,
+    released: Vec<u16>,
+    pub(super) wall_rests_until: Option<Monotonic>,
+    pub(super) recycled: Vec<Piece>,
+    pub(super) first_number: u64,
     is_closed: bool,
 }
 
-struct Owned {
-    inputs: Inputs,
-    is_begun: bool,
-    is_held: bool,
-    wake_at: Option<Instant>,
-    idle_asked_at: Option<Monotonic>,
+pub(super) struct Owned {
+    pub(super) inputs: Inputs,
+    pub(super) is_begun: bool,
+    pub(super) is_held: bool,
+    pub(super) wake_at: Option<Instant>,
+    pub(super) idle_asked_at: Option<Monotonic>,
     /// Wall time at which the clock was last moved without a record.
-    clock_moved_millis: i64,
+    pub(super) clock_moved_millis: i64,
 }
 
 impl KafkaLog {
     /// Joins the group as `worker`.
     pub fn join(config: &Config, worker: u16, format: DerivedFormat) -> Result<KafkaLog, LogError> {
+        let log = KafkaLog::new(
+            config,
+            worker,
+            format,
+            client::worker_producer(config, worker),
+        )?;
+        let subscribed = log.consumer.subscribe(&[&log.topics[0]]);
+        subscribed.map_err(|error| LogError::Invalid(format!("kafka: {error}")))?;
+        Ok(log)
+    }
+
+    /// Stays outside the group, which must be empty, to commit an operator's decision.
+    pub fn alone(config: &Config, partition: u16) -> Result<KafkaLog, LogError> {
+        let mut producer = client::worker_producer(config, 0);
+        let identity = format!("{}-recover-{partition}", config.application);
+        producer.set("transactional.id", identity);
+        let mut log = KafkaLog::new(config, 0, DerivedFormat::Json, producer)?;
+        log.group = Some(config.application.clone());
+        Ok(log)
+    }
+
+    fn new(
+        config: &Config,
+        worker: u16,
+        format: DerivedFormat,
+        producer: ClientConfig,
+    ) -> Result<KafkaLog, LogError> {
         let invalid = |error: KafkaError| LogError::Invalid(format!("kafka: {error}"));
         let topics: Vec<String> = std::iter::once(config.topics.api_calls.clone())
             .chain(config.topics.accounts.clone())
@@ -91,10 +115,12 @@ impl KafkaLog {
         let reader = client::reader(config, &format!("reader-{worker}"));
         let mut asker = reader.clone();
         asker.set("isolation.level", "read_uncommitted");
-        let session = config.kafka.millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
+        let session = config
+            .kafka
+            .millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
         let session_timeout = Duration::from_millis(session);
-        let producer = client::worker_producer(config, worker);
-        let log = KafkaLog {
+        Ok(KafkaLog {
+            group: None,
             owned: BTreeMap::new(),
             kept: BTreeMap::new(),
             asker: BaseConsumer::from_config(&asker).map_err(invalid)?,
@@ -107,7 +133,10 @@ impl KafkaLog {
             ),
             schemata: Schemata::new(config.registry.as_ref())?,
             schemas: Arc::new(Schemas::built_in()),
-            kept_topics: [config.topics.changelog.clone(), config.topics.journal.clone()],
+            kept_topics: [
+                config.topics.changelog.clone(),
+                config.topics.journal.clone(),
+            ],
             reader,
             rules: RecordRules {
                 partition: 0,
@@ -122,14 +151,49 @@ impl KafkaLog {
             captured: None,
             is_revoking: false,
             unreleased: Vec::new(),
+            released: Vec::new(),
             wall_rests_until: None,
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
             consumer,
+        })
+    }
+
+    /// Members of the group; None: no answer.
+    pub fn group_members(&self) -> Option<usize> {
+        let group = self.group.as_deref()?;
+        let list = self.asker.fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
+        Some(
+            list.groups()
+                .first()
+                .map_or(0, |group| group.members().len()),
+        )
+    }
+
+    /// Timestamp of the record at `offset`; None: there is no such record.
+    pub fn timestamp_at(
+        &self,
+        topic: &str,
+        partition: u16,
+        offset: i64,
+    ) -> Result<Option<i64>, LogError> {
+        let (mut reader, end) = loop {
+            let opened =
+                KeptReader::open(&self.reader, &self.asker, topic, partition, Some(offset))?;
+            if let Some((reader, offsets)) = opened {
+                break (reader, offsets.next);
+            }
         };
-        log.consumer.subscribe(&[&log.topics[0]]).map_err(invalid)?;
-        Ok(log)
+        let mut found = None;
+        while found.is_none()
+            && reader.read(&mut |record| {
+                if record.offset == offset {
+                    found = Some(record.appended_at_millis);
+                }
+            })? <= offset.min(end - 1)
+        {}
+        Ok(found)
     }
 
     /// Why `partition` waits; None: it does not.
@@ -141,7 +205,9 @@ impl KafkaLog {
     fn poll(&mut self, wait: Duration) -> Result<(), LogError> {
         match self.consumer.poll(wait) {
             None => {}
-            Some(Ok(_)) => panic!("a record came out of the main queue: its partition was not split"),
+            Some(Ok(_)) => {
+                panic!("a record came out of the main queue: its partition was not split")
+            }
             Some(Err(error)) => self.consumer_error(error)?,
         }
         self.transactions.poll();
@@ -152,8 +218,8 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                | code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
         }
@@ -170,275 +236,14 @@ impl KafkaLog {
             }
         }
     }
-
-    fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
-        let failed = |what: &str, error: KafkaError| LogError::Failed(format!("{what}: {error}"));
-        let list = self.list(&partitions, Offset::Beginning)?;
-        self.consumer
-            .incremental_assign(&list)
-            .map_err(|error| failed("assign", error))?;
-        if !partitions.is_empty() {
-            self.consumer.pause(&list).map_err(|error| failed("pause", error))?;
-        }
-        for partition in &partitions {
-            let rules = RecordRules {
-                partition: *partition,
-                ..self.rules
-            };
-            let mut decoder = RecordDecoder::new(rules, Arc::clone(&self.schemas));
-            self.schemata.teach(&mut decoder);
-            let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
-            for input in &mut inputs.inputs {
-                split(&self.consumer, input, *partition)?;
-            }
-            self.owned.insert(
-                *partition,
-                Owned {
-                    inputs,
-                    is_begun: false,
-                    is_held: false,
-                    wake_at: None,
-                    idle_asked_at: None,
-                    clock_moved_millis: 0,
-                },
-            );
-        }
-        tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
-        self.seek_begun()?;
-        Ok(Happening::Assigned(partitions))
-    }
-
-    /// While the group decides, the client pauses every partition; then it goes on from what it takes
-    /// for the application's position. That is one too far after an end of partition, and where it
-    /// was before a seek backwards: records would be passed over. So each is told where to go on.
-    fn seek_begun(&mut self) -> Result<(), LogError> {
-        let begun = self.owned.iter().filter(|(_, owned)| owned.is_begun);
-        let begun: Vec<u16> = begun.map(|(partition, _)| *partition).collect();
-        begun.into_iter().try_for_each(|partition| self.seek(partition))
-    }
-
-    /// Lets the client fetch the inputs of a partition from where they are to be read next. One whose
-    /// fetching ended in an error cannot be sought in: it is assigned anew.
-    fn seek(&mut self, partition: u16) -> Result<(), LogError> {
-        let number = i32::from(partition);
-        let Some(owned) = self.owned.get_mut(&partition) else {
-            return Ok(());
-        };
-        for input in &mut owned.inputs.inputs {
-            let topic = input.topic.clone();
-            let failed = |what: &str, error: KafkaError| {
-                LogError::Failed(format!("{what} in {topic} {partition}: {error}"))
-            };
-            let mut next = TopicPartitionList::new();
-            next.add_partition_offset(&topic, number, Offset::Offset(input.next_offset))
-                .map_err(|error| failed("seek", error))?;
-            let sought = |list: TopicPartitionList| {
-                let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT)?;
-                list.elements().iter().try_for_each(|element| element.error())
-            };
-            let Err(error) = sought(next.clone()) else { continue };
-            tracing::info!(event = "fetch_again", partition, "{topic}: {error}; assigned anew");
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(&topic, number, Offset::Beginning)
-                .and_then(|()| self.consumer.incremental_unassign(&list))
-                .and_then(|()| self.consumer.incremental_assign(&list))
-                .and_then(|()| self.consumer.pause(&list))
-                .map_err(|error| failed("assign", error))?;
-            split(&self.consumer, input, partition)?;
-            sought(next).map_err(|error| failed("seek", error))?;
-            if owned.is_begun {
-                self.consumer.resume(&list).map_err(|error| failed("resume", error))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn revoke(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
-        if partitions.is_empty() {
-            let list = TopicPartitionList::new();
-            self.unassign(&list)?;
-            self.seek_begun()?;
-            return Ok(Happening::Idle);
-        }
-        self.unreleased.clone_from(&partitions);
-        self.is_revoking = true;
-        Ok(match self.consumer.assignment_lost() {
-            true => {
-                tracing::warn!(event = "lost", "partitions {partitions:?} are lost");
-                Happening::Lost(partitions)
-            }
-            false => {
-                tracing::info!(event = "revoked", "revoked partitions {partitions:?}");
-                Happening::Revoked(partitions)
-            }
-        })
-    }
-
-    fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {
-        self.consumer
-            .incremental_unassign(list)
-            .map_err(|error| LogError::Failed(format!("unassign: {error}")))
-    }
-
-    fn list(&self, partitions: &[u16], offset: Offset) -> Result<TopicPartitionList, LogError> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            for topic in &self.topics {
-                list.add_partition_offset(topic, i32::from(*partition), offset)
-                    .map_err(|error| LogError::Failed(format!("{topic}: {error}")))?;
-            }
-        }
-        Ok(list)
-    }
-
-    /// s0: who this worker is in the group, before it folds anything of a commit.
-    fn capture(&mut self) {
-        if self.captured.is_none() && !self.consumer.assignment_lost() {
-            self.captured = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing);
-            if self.consumer.assignment_lost() {
-                self.captured = None;
-            }
-        }
-    }
-
-    /// The metadata to commit with. After a revocation the generation has moved: it is taken again,
-    /// and used only if this is still the same member.
-    fn metadata(&mut self) -> Option<GroupMetadata> {
-        self.capture();
-        let captured = self.captured.take()?;
-        if !self.is_revoking {
-            return Some(captured);
-        }
-        let now = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing)?;
-        let is_same = now.member() == captured.member()
-            && now.generation() >= captured.generation()
-            && !self.consumer.assignment_lost();
-        is_same.then_some(now)
-    }
-
-    /// Fetches, proves and hands out what may be folded now.
-    fn fetch(&mut self) -> Result<Option<Happening>, LogError> {
-        let decoders = self.owned.values_mut().map(|owned| &mut owned.inputs.decoder);
-        self.schemata.answers(decoders);
-        let wall_millis = wall_millis();
-        let numbers: Vec<u16> = self.owned.keys().copied().collect();
-        let mut batch = Batch::new(self.rules.partitions, None, self.first_number);
-        let mut has_any = false;
-        for number in numbers {
-            let Some(owned) = self.owned.get_mut(&number) else { continue };
-            if !owned.is_begun || owned.is_held {
-                continue;
-            }
-            match owned.inputs.fetch(&mut self.recycled) {
-                None => {}
-                Some(Trouble::Halt(halt)) => return Ok(Some(Happening::Halted(number, halt))),
-                Some(Trouble::SchemaWanted(id)) => {
-                    owned.inputs.wait_reason = Some(self.schemata.ask(id));
-                }
-                Some(Trouble::OutOfRange(text)) => {
-                    if let Some(halt) = self.out_of_range(number, &text)? {
-                        return Ok(Some(Happening::Halted(number, halt)));
-                    }
-                    continue;
-                }
-                Some(Trouble::Denied(text)) => return Err(LogError::Denied(text)),
-            }
-            if owned.inputs.wants_proof() {
-                ask_ends(&self.asker, &mut owned.inputs)?;
-            }
-            match owned.inputs.hand_out(&mut batch, wall_millis) {
-                Ok(has_records) => has_any |= has_records,
-                Err(halt) => return Ok(Some(Happening::Halted(number, halt))),
-            }
-        }
-        if !has_any {
-            return Ok(None);
-        }
-        self.first_number += batch.slots.len() as u64;
-        Ok(Some(Happening::Batch(batch)))
-    }
-
-    /// The clock of an idle partition, where it may and should move.
-    fn idle_clock(&mut self) -> Result<Option<Happening>, LogError> {
-        if self.is_record_time || self.wall_rests_until.is_some_and(|until| until > Monotonic::now()) {
-            return Ok(None);
-        }
-        for (number, owned) in &mut self.owned {
-            let wall_millis = wall_millis();
-            let clock = Instant::from_millis(wall_millis - self.idle_margin_millis);
-            let is_due = owned.wake_at.is_some_and(|due| due <= clock)
-                || wall_millis - owned.clock_moved_millis >= IDLE_CLOCK_MILLIS;
-            let is_asked = owned.idle_asked_at.is_some_and(|at| at.elapsed() < IDLE_ASK_INTERVAL);
-            let is_new = owned.inputs.clock.is_none_or(|now| clock > now);
-            if !owned.is_begun || owned.is_held || !is_due || is_asked || !is_new
-                || !owned.inputs.is_at_end()
-            {
-                continue;
-            }
-            owned.idle_asked_at = Some(Monotonic::now());
-            owned.inputs.forget_proofs();
-            ask_ends(&self.asker, &mut owned.inputs)?;
-            if owned.inputs.is_proven_empty() {
-                owned.clock_moved_millis = wall_millis;
-                owned.inputs.clock = Some(clock);
-                return Ok(Some(Happening::Clock {
-                    partition: *number,
-                    clock,
-                    wall_millis,
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The broker does not have what was to be fetched. Believed only where the log's ends say so
-    /// too; else it is fetched again from the same position.
-    fn out_of_range(&mut self, partition: u16, text: &str) -> Result<Option<Halt>, LogError> {
-        let Some(owned) = self.owned.get_mut(&partition) else {
-            return Ok(None);
-        };
-        for input in &mut owned.inputs.inputs {
-            let (topic, next) = (&input.topic, input.next_offset);
-            let Some(offsets) = watermarks(&self.asker, topic, partition)? else {
-                continue;
-            };
-            if next < offsets.first {
-                return Ok(Some(Halt::new(
-                    HaltCode::RetentionPassedUs,
-                    format!(
-                        "{topic}: records {next} to {} are gone before they were folded: meterfold \
-                         recover --partition {partition} --accept-gap {topic}:{next}..{}",
-                        offsets.first - 1,
-                        offsets.first
-                    ),
-                )));
-            }
-            if next > offsets.next {
-                return Ok(Some(Halt::new(
-                    HaltCode::LogTruncated,
-                    format!(
-                        "{topic}: the log ends at {}, before position {next} that was read already: \
-                         records were lost by the brokers (unclean election?)",
-                        offsets.next
-                    ),
-                )));
-            }
-            let (first, end) = (offsets.first, offsets.next);
-            tracing::info!(
-                event = "fetch_again",
-                partition,
-                "{topic}: {text}; the log holds {first} to {end}, fetching again from {next}"
-            );
-        }
-        self.seek(partition)?;
-        Ok(None)
-    }
 }
 
 impl Log for KafkaLog {
     fn take(&mut self, wait: Duration) -> Result<Happening, LogError> {
         self.poll(Duration::ZERO)?;
-        if self.unreleased.is_empty() && let Some(news) = self.consumer.context().next() {
+        if self.unreleased.is_empty()
+            && let Some(news) = self.consumer.context().next()
+        {
             return match news {
                 News::Assign(partitions) => self.assign(partitions),
                 News::Revoke(partitions) => self.revoke(partitions),
@@ -459,7 +264,9 @@ impl Log for KafkaLog {
 
     fn recycle(&mut self, batch: Batch) {
         for piece in batch.pieces {
-            if self.recycled.len() < RECYCLED_PIECES_MAX && let Some(piece) = Arc::into_inner(piece) {
+            if self.recycled.len() < RECYCLED_PIECES_MAX
+                && let Some(piece) = Arc::into_inner(piece)
+            {
                 self.recycled.push(piece);
             }
         }
@@ -472,7 +279,9 @@ impl Log for KafkaLog {
                 is_timeout: false,
             });
         };
-        let has_wall = staged.iter().any(|it| it.log.as_ref().is_some_and(|log| log.wall_millis.is_some()));
+        let has_wall = staged
+            .iter()
+            .any(|it| it.log.as_ref().is_some_and(|log| log.wall_millis.is_some()));
         match self.transactions.commit(staged, &metadata)? {
             End::Done(outcome) => {
                 if has_wall && matches!(outcome, Outcome::Unsure { .. }) {
@@ -516,7 +325,10 @@ impl Log for KafkaLog {
     }
 
     fn input_offsets(&mut self, partition: u16) -> Result<Option<Vec<Offsets>>, LogError> {
-        let offsets = self.topics.iter().map(|topic| watermarks(&self.asker, topic, partition));
+        let offsets = self
+            .topics
+            .iter()
+            .map(|topic| watermarks(&self.asker, topic, partition));
         offsets.collect()
     }
 
@@ -544,7 +356,9 @@ impl Log for KafkaLog {
     ) -> Result<i64, LogError> {
         match self.kept.get_mut(&partition) {
             Some(reader) => reader.read(visit),
-            None => Err(LogError::Failed(format!("partition {partition}: nothing is being read"))),
+            None => Err(LogError::Failed(format!(
+                "partition {partition}: nothing is being read"
+            ))),
         }
     }
 
@@ -592,24 +406,29 @@ impl Log for KafkaLog {
         let list = self.list(&[partition], Offset::Invalid);
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.is_begun = false;
-            if let Ok(list) = list && let Err(error) = self.consumer.pause(&list) {
+            if let Ok(list) = list
+                && let Err(error) = self.consumer.pause(&list)
+            {
                 tracing::debug!(event = "pause_failed", partition, "{error}");
             }
         }
-        // What this worker was when the dropped records were folded says nothing of the next ones.
-        self.captured = None;
     }
 
     fn release(&mut self, partition: u16) -> Result<(), LogError> {
         self.kept.remove(&partition);
         self.owned.remove(&partition);
         self.unreleased.retain(|it| *it != partition);
-        let list = self.list(&[partition], Offset::Invalid)?;
-        self.unassign(&list)?;
+        self.released.push(partition);
         if self.unreleased.is_empty() {
+            // The group waits for all that it took away at once.
+            let released = std::mem::take(&mut self.released);
+            let list = self.list(&released, Offset::Invalid)?;
+            self.unassign(&list)?;
             self.is_revoking = false;
+            self.captured = None;
+            self.seek_begun()?;
         }
-        self.seek_begun()
+        Ok(())
     }
 
     fn close(&mut self) {
@@ -628,32 +447,6 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Takes an input's records out of the main queue, into one of its own.
-fn split(consumer: &BaseConsumer<Ownership>, input: &mut Input, partition: u16) -> Result<(), LogError> {
-    match PartitionQueue::split(consumer, &input.topic, partition, FETCH_RECORDS_MAX) {
-        Some(queue) => input.attach(queue),
-        None => {
-            let topic = &input.topic;
-            let text = format!("{topic}: the queue of partition {partition} is not there");
-            return Err(LogError::Failed(text));
-        }
-    }
-    Ok(())
-}
-
-/// Asks for the high watermark of every input.
-fn ask_ends(asker: &BaseConsumer, inputs: &mut Inputs) -> Result<(), LogError> {
-    let partition = inputs.partition;
-    for input in &mut inputs.inputs {
-        if input.is_empty()
-            && let Some(offsets) = watermarks(asker, &input.topic, partition)?
-        {
-            input.prove(offsets.next);
-        }
-    }
-    Ok(())
 }
 
 pub fn wall_millis() -> i64 {

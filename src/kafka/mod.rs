@@ -2,11 +2,15 @@
 
 pub mod client;
 pub mod cluster;
+mod deliveries;
 pub mod derived_format;
 pub mod describe;
+mod error_class;
+mod fetch;
 pub mod input;
 pub mod kept;
 pub mod log;
+mod membership;
 mod native;
 pub mod rebalance;
 pub mod registry;

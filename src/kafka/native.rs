@@ -24,8 +24,13 @@ pub struct PartitionQueue {
 pub enum Fetched<'a> {
     Record(Message<'a>),
     /// The end was reached; the next record will have this offset or a later one.
-    End { next_offset: i64 },
-    Error { code: sys::rd_kafka_resp_err_t, text: String },
+    End {
+        next_offset: i64,
+    },
+    Error {
+        code: sys::rd_kafka_resp_err_t,
+        text: String,
+    },
 }
 
 pub struct Message<'a> {
@@ -107,7 +112,11 @@ fn fetched(message: &sys::rd_kafka_message_t) -> Fetched<'_> {
             // SAFETY: both calls return static or message-owned C strings, or null.
             let text = unsafe {
                 let text = sys::rd_kafka_message_errstr(message);
-                let text = if text.is_null() { sys::rd_kafka_err2str(code) } else { text };
+                let text = if text.is_null() {
+                    sys::rd_kafka_err2str(code)
+                } else {
+                    text
+                };
                 CStr::from_ptr(text).to_string_lossy().into_owned()
             };
             Fetched::Error { code, text }
@@ -122,8 +131,7 @@ fn record(message: &sys::rd_kafka_message_t) -> Message<'_> {
     Message {
         offset: message.offset,
         timestamp_millis,
-        is_append_time: kind
-            == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
+        is_append_time: kind == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
         key: bytes(message.key, message.key_len),
         value: bytes(message.payload, message.len),
         native: message,
@@ -175,6 +183,14 @@ impl GroupMetadata {
         // SAFETY: the client lives; what is returned is ours.
         let native =
             unsafe { sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
+        (!native.is_null()).then_some(GroupMetadata { native })
+    }
+
+    /// For a commit to a group that has no members.
+    pub fn of_nobody(group: &str) -> Option<GroupMetadata> {
+        let group = CString::new(group).ok()?;
+        // SAFETY: a C string; what is returned is ours.
+        let native = unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) };
         (!native.is_null()).then_some(GroupMetadata { native })
     }
 
@@ -284,9 +300,8 @@ pub fn fatal_error<C: ClientContext>(
 ) -> Option<(sys::rd_kafka_resp_err_t, String)> {
     let mut text = [0; 512];
     // SAFETY: the buffer has the length that is told.
-    let code = unsafe {
-        sys::rd_kafka_fatal_error(client.native_ptr(), text.as_mut_ptr(), text.len())
-    };
+    let code =
+        unsafe { sys::rd_kafka_fatal_error(client.native_ptr(), text.as_mut_ptr(), text.len()) };
     (code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
         // SAFETY: the library ends what it writes.
         let text = unsafe { CStr::from_ptr(text.as_ptr()) };

@@ -58,7 +58,9 @@ impl ConsumerContext for Ownership {
             return;
         }
         let elements = list.elements();
-        let partitions = elements.iter().filter_map(|it| u16::try_from(it.partition()).ok());
+        let partitions = elements
+            .iter()
+            .filter_map(|it| u16::try_from(it.partition()).ok());
         let partitions = partitions.collect();
         self.lock().push_back(match found {
             code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => News::Assign(partitions),

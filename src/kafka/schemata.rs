@@ -28,7 +28,9 @@ impl Schemata {
     /// Asks for a schema. Returns why its records wait meanwhile.
     pub fn ask(&mut self, id: u32) -> String {
         let Some(client) = &mut self.client else {
-            return format!("a record names writer schema {id}, and registry.url is not set: set it");
+            return format!(
+                "a record names writer schema {id}, and registry.url is not set: set it"
+            );
         };
         client.ask(id);
         match client.state() {
@@ -49,14 +51,18 @@ impl Schemata {
             return;
         }
         for decoder in decoders {
-            answers.iter().for_each(|(id, answer)| teach(decoder, *id, answer));
+            answers
+                .iter()
+                .for_each(|(id, answer)| teach(decoder, *id, answer));
         }
         self.known.extend(answers);
     }
 
     /// Tells a new decoder all that is known.
     pub fn teach(&self, decoder: &mut RecordDecoder) {
-        self.known.iter().for_each(|(id, answer)| teach(decoder, *id, answer));
+        self.known
+            .iter()
+            .for_each(|(id, answer)| teach(decoder, *id, answer));
     }
 }
 

@@ -8,24 +8,24 @@
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::Message;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
+use crate::billing::derived_event::DerivedKind;
 use crate::config::Topics;
 use crate::fail_point::{self, Step};
-use crate::billing::derived_event::DerivedKind;
 use crate::ports::log::{LogError, Outcome, Receipt};
 use crate::ports::{Staged, StagedDerived};
 use crate::wire::dead_letter::DeadLetterRecord;
 use crate::wire::journal::JournalRecord;
 
+use super::deliveries::{Deliveries, drain};
 use super::derived_format::{DerivedFormat, DerivedWriter};
+use super::error_class::{is_denied, is_fenced, is_unknown_producer};
 use super::native::{self, GroupMetadata, TransactionError};
 
 /// A call that has not come back after so long never will.
@@ -55,45 +55,6 @@ pub enum End {
     Done(Outcome),
     /// The producer is fenced: with a rival, or by its own slowness.
     Fenced(String),
-}
-
-/// What delivery reports tell; they are served on the worker's own thread.
-#[derive(Default)]
-pub struct Deliveries {
-    state: std::sync::Mutex<Delivered>,
-}
-
-#[derive(Default)]
-struct Delivered {
-    failure: Option<(KafkaError, String)>,
-    /// (number of the staged partition, offset, append time) of each META.
-    metas: Vec<(usize, i64, i64)>,
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(event = "producer_error", "{error}: {reason}");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    /// 0: nothing to remember; else the number of the staged partition, plus one.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match result {
-            Ok(message) if opaque > 0 => {
-                let appended = message.timestamp().to_millis().unwrap_or_default();
-                state.metas.push((opaque - 1, message.offset(), appended));
-            }
-            Ok(_) => {}
-            Err((error, message)) => {
-                let topic = message.topic().to_owned();
-                state.failure.get_or_insert((error.clone(), topic));
-            }
-        }
-    }
 }
 
 impl Transactions {
@@ -129,14 +90,7 @@ impl Transactions {
     }
 
     /// One transaction of everything in `staged`.
-    pub fn commit(
-        &mut self,
-        staged: &[Staged],
-        metadata: &GroupMetadata,
-    ) -> Result<End, LogError> {
-        if !metadata.is_fencing() {
-            return Ok(unsure("this worker is no member of the group now"));
-        }
+    pub fn commit(&mut self, staged: &[Staged], metadata: &GroupMetadata) -> Result<End, LogError> {
         let began = Monotonic::now();
         self.ready()?;
         let Some(producer) = &self.producer else {
@@ -158,7 +112,7 @@ impl Transactions {
         if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
             return self.failed("send_offsets", error);
         }
-        drain(producer);
+        drain(producer, CALL_MAX);
         if let Some(error) = producer.context().failure() {
             return self.refused(error);
         }
@@ -171,7 +125,7 @@ impl Transactions {
             }));
         }
         fail_point::hit(Step::S4);
-        let result = self.again(|producer| native::commit(producer));
+        let result = self.again(native::commit);
         match result {
             Ok(()) => {
                 self.aborts_in_a_row = 0;
@@ -179,7 +133,10 @@ impl Transactions {
                     changelog_position: offset + 1,
                     appended_at_millis: *appended_at_millis,
                 });
-                tracing::debug!(event = "committed", millis = began.elapsed().as_millis() as u64);
+                tracing::debug!(
+                    event = "committed",
+                    millis = began.elapsed().as_millis() as u64
+                );
                 Ok(End::Done(Outcome::Committed(receipts.collect())))
             }
             Err(error) => self.failed("commit", error),
@@ -212,7 +169,10 @@ impl Transactions {
                     Err(error) if error.is_retriable => {}
                     Err(error) if error.is_fatal => break,
                     Err(error) => {
-                        return Err(LogError::Failed(format!("init_transactions: {}", error.text)));
+                        return Err(LogError::Failed(format!(
+                            "init_transactions: {}",
+                            error.text
+                        )));
                     }
                 }
                 producer.poll(Duration::ZERO);
@@ -220,7 +180,10 @@ impl Transactions {
             // A time-out leaves the outcome unknown: the producer is not used again.
             drop(producer);
             if began.elapsed() > READY_MAX {
-                tracing::warn!(event = "producer_waits", "transactions cannot be initialised yet");
+                tracing::warn!(
+                    event = "producer_waits",
+                    "transactions cannot be initialised yet"
+                );
                 return Ok(());
             }
         }
@@ -298,9 +261,10 @@ impl Transactions {
             let value = Some(value.as_ref());
             headers = headers.insert(Header { key, value });
         }
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.dead_letters, 0)
-            .partition(i32::from(partition))
-            .headers(headers);
+        let mut record =
+            BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topics.dead_letters, 0)
+                .partition(i32::from(partition))
+                .headers(headers);
         record.key = letter.original.key;
         record.payload = letter.original.value;
         self.send(record)
@@ -402,7 +366,10 @@ impl Transactions {
             self.producer = None;
             return Ok(unsure(reason));
         }
-        panic!("transactions: {reason} ({:?}): neither to be tried again nor aborted", error.code);
+        panic!(
+            "transactions: {reason} ({:?}): neither to be tried again nor aborted",
+            error.code
+        );
     }
 
     /// A record could not be produced, or was not delivered.
@@ -431,9 +398,9 @@ impl Transactions {
                 | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => Err(LogError::Denied(reason)),
-            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => {
-                Err(LogError::Failed(format!("{reason}: an output topic refuses its records")))
-            }
+            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => Err(
+                LogError::Failed(format!("{reason}: an output topic refuses its records")),
+            ),
             _ => Ok(unsure(reason)),
         }
     }
@@ -460,9 +427,9 @@ impl Transactions {
         }
         if let Some(producer) = &self.producer {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue());
-            drain(producer);
+            drain(producer, CALL_MAX);
         }
-        match self.again(|producer| native::abort(producer)) {
+        match self.again(native::abort) {
             Ok(()) => {}
             Err(error) if is_denied(error.code) => return Err(denied(&error)),
             Err(error) => {
@@ -478,44 +445,8 @@ impl Drop for Transactions {
     fn drop(&mut self) {
         // An open transaction would hide records from readers until it times out.
         if let Some(producer) = &self.producer {
-            drain(producer);
+            drain(producer, CALL_MAX);
         }
-    }
-}
-
-impl Deliveries {
-    fn with<T>(&self, use_state: impl FnOnce(&mut Delivered) -> T) -> T {
-        use_state(&mut self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn reset(&self) {
-        self.with(|state| *state = Delivered::default());
-    }
-
-    fn failure(&self) -> Option<KafkaError> {
-        self.with(|state| state.failure.take()).map(|(error, topic)| {
-            tracing::warn!(event = "delivery_failed", topic, "{error}");
-            error
-        })
-    }
-
-    /// (offset, append time) of each partition's META.
-    fn metas(&self, partitions: usize) -> Vec<(i64, i64)> {
-        let mut metas = vec![(0, 0); partitions];
-        self.with(|state| {
-            for (number, offset, appended) in &state.metas {
-                metas[*number] = (*offset, *appended);
-            }
-        });
-        metas
-    }
-}
-
-/// Serves delivery reports until nothing is in flight: commit and abort wait for them otherwise.
-fn drain(producer: &BaseProducer<Deliveries>) {
-    let began = Monotonic::now();
-    while producer.in_flight_count() > 0 && began.elapsed() < CALL_MAX {
-        producer.poll(Duration::from_millis(5));
     }
 }
 
@@ -546,36 +477,6 @@ fn timed_out(reason: String) -> End {
         reason,
         is_timeout: true,
     })
-}
-
-fn is_fenced(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR__FENCED
-            | code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED
-            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
-            | code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-    )
-}
-
-fn is_unknown_producer(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID
-            | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING
-    )
-}
-
-pub fn is_denied(found: code) -> bool {
-    matches!(
-        found,
-        code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
-            | code::RD_KAFKA_RESP_ERR__AUTHENTICATION
-            | code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED
-            | code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    )
 }
 
 fn denied(error: &TransactionError) -> LogError {

@@ -141,8 +141,13 @@ pub struct Receipt {
 /// Failures that end the worker. What can be waited for is not among them.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("fenced: {0}; another process has this identity, or took over: give each its own instance")]
+    #[error(
+        "fenced: {0}; another process has this identity, or took over: give each its own instance"
+    )]
     Fenced(String),
+    /// The identity is still held by a predecessor whose session has not ended.
+    #[error("identity in use: {0}; end the other process, or wait until its session has timed out")]
+    Unreleased(String),
     #[error("not authorised: {0}")]
     Denied(String),
     #[error("{0}")]

@@ -114,7 +114,8 @@ impl Journaling {
 /// The settings that affect bills, as META and journal name them.
 pub fn settings_digest(is_record_time: bool, horizon_millis: i64, skew_millis: i64) -> [u8; 32] {
     let mode = if is_record_time { "record" } else { "append" };
-    let text = format!("recorded_time={mode};horizon_millis={horizon_millis};skew_millis={skew_millis}");
+    let text =
+        format!("recorded_time={mode};horizon_millis={horizon_millis};skew_millis={skew_millis}");
     journal::digest(text.as_bytes())
 }
 

@@ -5,11 +5,17 @@
 
 pub mod accounts;
 mod cold_teams;
+mod commit;
 pub mod counts;
+pub mod fit;
+mod genesis;
 pub mod journaling;
 pub mod partition;
 pub mod recount;
+pub mod recover;
+mod restore;
 pub mod start;
+pub mod stored;
 pub mod teams;
 mod timer_index;
 pub mod worker;

@@ -21,9 +21,9 @@ use crate::ports::{
 use crate::store::dedup::{Dedup, FOREVER, Seen};
 use crate::wire::cells;
 use crate::wire::dead_letter;
+use crate::wire::identity::Identity;
 use crate::wire::journal::{self, Kind};
 use crate::wire::meta::{FOLD_VERSION, Local, Meta, TimerCursor};
-use crate::wire::identity::Identity;
 use crate::wire::trace::{self, DeadRecord, Funds, Origin, Traced};
 use crate::wire::{derived, keys};
 
@@ -43,7 +43,7 @@ pub enum PartitionError {
 }
 
 /// A rate book as it was written, and its digest (comments aside).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookText {
     pub text: Vec<u8>,
     pub digest: [u8; 32],
@@ -154,7 +154,7 @@ impl<S: Store> Partition<S> {
             let record = &piece.records[slot.record as usize];
             self.fold_record(&book, number, piece, record, handle)?;
             self.next_record += 1;
-            self.record_folded(piece, record);
+            self.record_folded(piece, slot.record);
         }
         self.is_paused = !self.run_timers_to(batch.clock, &mut timers_left)?;
         if !self.is_paused {
@@ -164,16 +164,19 @@ impl<S: Store> Partition<S> {
         Ok(())
     }
 
-    fn record_folded(&mut self, piece: &Piece, record: &Record) {
+    fn record_folded(&mut self, piece: &Piece, index: u32) {
         self.is_changed = true;
         let Some(journaling) = &mut self.journaling else {
             return;
         };
+        let record = &piece.records[index as usize];
         let Original::Bytes(range) = &record.original else {
             unreachable!("a log's record is kept as bytes")
         };
         let offset = record.line as i64;
         journaling.record(piece.input, offset, &piece.raw[range.clone()]);
+        let met = piece.schemas.iter().filter(|(at, _)| *at == index);
+        met.for_each(|(_, schema)| journaling.schema(schema.clone()));
         self.meta.positions[piece.input as usize].1 = offset + 1;
     }
 
@@ -324,7 +327,11 @@ impl<S: Store> Partition<S> {
     /// Stages the first commit of a partition on a log: where its inputs begin, and the rate book.
     pub fn stage_genesis(&mut self, starts: &[i64], book: &BookText) -> Result<(), PartitionError> {
         let settings = self.log_settings().clone();
-        self.meta.positions = settings.inputs.into_iter().zip(starts.iter().copied()).collect();
+        self.meta.positions = settings
+            .inputs
+            .into_iter()
+            .zip(starts.iter().copied())
+            .collect();
         self.meta.partition_count = settings.partition_count;
         self.meta.settings_digest = settings.settings_digest;
         self.stage_book(book);
@@ -895,9 +902,8 @@ pub(super) fn join_parts(
 /// META of the partition that `store` holds; None: it holds none.
 pub fn read_meta(store: &impl Store) -> Result<Option<Meta>, StoreError> {
     let bytes = store.get(&[keys::META])?;
-    let decode = |bytes: Vec<u8>| {
-        Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault))
-    };
+    let decode =
+        |bytes: Vec<u8>| Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault));
     bytes.map(decode).transpose()
 }
 

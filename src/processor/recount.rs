@@ -124,15 +124,17 @@ fn visit(
     mut cell: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut fault = None;
-    store.scan(&[table], &[table + 1], &mut |key, value| {
-        match cell(key, value) {
+    store.scan(
+        &[table],
+        &[table + 1],
+        &mut |key, value| match cell(key, value) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 fault = Some(error);
                 ControlFlow::Break(())
             }
-        }
-    })?;
+        },
+    )?;
     fault.map_or(Ok(()), Err)
 }
 

@@ -10,17 +10,16 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::rate_book::RateBook;
 use crate::fail_point;
-use crate::ports::log::{
-    Committed, Halt, HaltCode, Kept, KeptRecord, Log, LogError, Offsets, Stores,
-};
+use crate::ports::log::{Committed, Halt, HaltCode, Kept, Log, LogError, Offsets, Stores};
 use crate::ports::{Changes, Store, StoreError};
-use crate::wire::keys;
-use crate::wire::meta::{FOLD_VERSION, Fingerprint, Local, Meta, Witness};
-use crate::wire::rate_book::{self, BookChange};
+use crate::wire::meta::{Fingerprint, Witness};
 
+use super::fit::{self, BookInForce, Unfit};
 use super::journaling::LogSettings;
 use super::partition::{BookText, Partition, PartitionError, read_meta};
 use super::recount::{self, Recount};
+use super::restore::{RESTORE_BATCH_BYTES, Restore};
+use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
 
 /// What every partition of a process is started with.
 pub struct StartSettings {
@@ -41,9 +40,9 @@ pub struct StartSettings {
 pub struct Start<S> {
     pub partition: u16,
     pub progress: Progress,
-    store: Option<S>,
-    phase: Phase,
-    asked_since: Option<Monotonic>,
+    pub(super) store: Option<S>,
+    pub(super) phase: Phase,
+    pub(super) asked_since: Option<Monotonic>,
     /// A store was found wanting after a tail; only one more restore is tried.
     is_second_try: bool,
 }
@@ -56,25 +55,16 @@ pub struct Progress {
     pub end: i64,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Open,
     Compare,
-    Restore(Restore),
+    Restore(Box<Restore>),
     /// No offset was ever committed: nothing may be there.
-    ProveEmpty { topic: Kept, end: Option<i64> },
+    ProveEmpty {
+        topic: Kept,
+        end: Option<i64>,
+    },
     Begin,
-}
-
-struct Restore {
-    witness: Witness,
-    end: Option<i64>,
-    from: Option<i64>,
-    is_full: bool,
-    pending: Changes,
-    /// Witness of the newest META seen, and whether the wanted one was applied.
-    is_reached: bool,
-    later: Option<Witness>,
-    local: Local,
 }
 
 /// What came of a slice of work.
@@ -105,9 +95,6 @@ pub enum StartError {
     #[error("{0}")]
     Invalid(String),
 }
-
-/// Cells that a restore holds before they are written.
-const RESTORE_BATCH_BYTES: usize = 4 << 20;
 
 impl<S: Store> Start<S> {
     pub fn new(partition: u16) -> Start<S> {
@@ -151,17 +138,17 @@ impl<S: Store> Start<S> {
         self.store
     }
 
-    fn go_on(&mut self, phase: Phase) -> Step<S> {
+    pub(super) fn go_on(&mut self, phase: Phase) -> Step<S> {
         self.phase = phase;
         Step::Going
     }
 
-    fn wait(&mut self, phase: Phase, reason: impl Into<String>) -> Step<S> {
+    pub(super) fn wait(&mut self, phase: Phase, reason: impl Into<String>) -> Step<S> {
         self.phase = phase;
         Step::Waiting(reason.into())
     }
 
-    fn store(&self) -> &S {
+    pub(super) fn store(&self) -> &S {
         match &self.store {
             Some(store) => store,
             None => unreachable!("the store is opened first"),
@@ -185,11 +172,15 @@ impl<S: Store> Start<S> {
                     "the state directory of partition {} belongs to cluster {} group {} partition {}, \
                      not to cluster {} group {}; nothing was changed in it: set state_dir to the right \
                      one, or move it away and let it be restored",
-                    self.partition, found.cluster, found.group, found.partition, wanted.cluster,
+                    self.partition,
+                    found.cluster,
+                    found.group,
+                    found.partition,
+                    wanted.cluster,
                     wanted.group,
                 )));
             }
-            if let Some(halt) = replaced_topic(&local, settings) {
+            if let Some(halt) = replaced_topic(&local, &settings.topic_ids) {
                 return Ok(Step::Halted(halt));
             }
         }
@@ -244,7 +235,9 @@ impl<S: Store> Start<S> {
             age > settings.delete_retention.as_millis() as i64 / 2
                 || local.changelog_position < changelog.first
         });
-        let full = |fingerprint: Fingerprint| Restore::new(witness, None, fingerprint, settings);
+        let full = |fingerprint: Fingerprint| {
+            Restore::new(witness, None, fingerprint, &settings.topic_ids)
+        };
         match (meta, local) {
             (Some(meta), Some(local)) if meta.witness() == witness => {
                 log.close_kept(self.partition);
@@ -287,7 +280,7 @@ impl<S: Store> Start<S> {
                     ..full(self.fingerprint(settings))
                 };
                 log.close_kept(self.partition);
-                Ok(self.go_on(Phase::Restore(restore)))
+                Ok(self.go_on(Phase::Restore(Box::new(restore))))
             }
             (stored, _) => {
                 log.close_kept(self.partition);
@@ -295,95 +288,12 @@ impl<S: Store> Start<S> {
                     self.renew_store(stores, false)?;
                 }
                 let restore = full(self.fingerprint(settings));
-                Ok(self.go_on(Phase::Restore(restore)))
+                Ok(self.go_on(Phase::Restore(Box::new(restore))))
             }
         }
     }
 
-    /// A missing offset is believed only after a while: coordinators have answered so in error.
-    fn offset_missing(&mut self, is_stored: bool, settings: &StartSettings) -> Step<S> {
-        let since = *self.asked_since.get_or_insert_with(Monotonic::now);
-        if !is_stored {
-            return self.go_on(Phase::ProveEmpty {
-                topic: Kept::Changelog,
-                end: None,
-            });
-        }
-        if since.elapsed() < settings.offsets_patience {
-            return self.wait(Phase::Compare, "the group has no committed offset; asking again");
-        }
-        self.offsets_are_missing("state is there")
-    }
-
-    fn offsets_are_missing(&mut self, found: &str) -> Step<S> {
-        let partition = self.partition;
-        self.halt(
-            HaltCode::OffsetsMissing,
-            format!(
-                "group has no committed offset for partition {partition}, but {found}: the group was \
-                 deleted, or its offsets expired; never started at 0: meterfold recover --partition \
-                 {partition} --offsets-from-meta"
-            ),
-        )
-    }
-
-    fn prove_empty<L: Log>(
-        &mut self,
-        topic: Kept,
-        end: Option<i64>,
-        log: &mut L,
-        settings: &StartSettings,
-    ) -> Result<Step<S>, StartError> {
-        let end = match end {
-            Some(end) => end,
-            None => match log.open_kept(topic, self.partition, None)? {
-                Some(offsets) => offsets.next,
-                None => {
-                    let phase = Phase::ProveEmpty { topic, end: None };
-                    return Ok(self.wait(phase, "changelog or journal does not answer"));
-                }
-            },
-        };
-        let mut has_record = false;
-        let position = log.read_kept(self.partition, &mut |_| has_record = true)?;
-        if has_record {
-            log.close_kept(self.partition);
-            let since = *self.asked_since.get_or_insert_with(Monotonic::now);
-            if since.elapsed() < settings.offsets_patience {
-                let reason = "the group has no committed offset; asking again";
-                return Ok(self.wait(Phase::Compare, reason));
-            }
-            return Ok(self.offsets_are_missing("changelog or journal hold records"));
-        }
-        if position < end {
-            let reason = "a transaction that is open hides the end of changelog or journal";
-            return Ok(self.wait(Phase::ProveEmpty { topic, end: Some(end) }, reason));
-        }
-        log.close_kept(self.partition);
-        if topic == Kept::Changelog {
-            return Ok(self.go_on(Phase::ProveEmpty {
-                topic: Kept::Journal,
-                end: None,
-            }));
-        }
-        self.genesis(log, settings)
-    }
-
-    fn genesis<L: Log>(
-        &mut self,
-        log: &mut L,
-        settings: &StartSettings,
-    ) -> Result<Step<S>, StartError> {
-        let Some(offsets) = log.input_offsets(self.partition)? else {
-            return Ok(self.wait(Phase::Compare, "the inputs do not answer"));
-        };
-        let starts: Vec<i64> = offsets.iter().map(|offsets| offsets.first).collect();
-        let mut partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
-        partition.stage_genesis(&starts, &settings.book)?;
-        Ok(Step::Commit(Box::new(partition)))
-    }
-
-    fn partition_of(
+    pub(super) fn partition_of(
         &mut self,
         settings: &StartSettings,
         book: Arc<RateBook>,
@@ -391,12 +301,18 @@ impl<S: Store> Start<S> {
         let Some(store) = self.store.take() else {
             unreachable!("the store is opened first")
         };
-        Partition::open(self.partition, store, book, false, Some(settings.log.clone()))
+        Partition::open(
+            self.partition,
+            store,
+            book,
+            false,
+            Some(settings.log.clone()),
+        )
     }
 
     fn restore<L: Log, O: Stores<Store = S>>(
         &mut self,
-        mut restore: Restore,
+        mut restore: Box<Restore>,
         log: &mut L,
         stores: &mut O,
         settings: &StartSettings,
@@ -485,8 +401,13 @@ impl<S: Store> Start<S> {
         self.is_second_try = true;
         self.renew_store(stores, true)?;
         let witness = meta.witness();
-        let restore = Restore::new(witness, None, self.fingerprint(settings), settings);
-        Ok(self.go_on(Phase::Restore(restore)))
+        let restore = Restore::new(
+            witness,
+            None,
+            self.fingerprint(settings),
+            &settings.topic_ids,
+        );
+        Ok(self.go_on(Phase::Restore(Box::new(restore))))
     }
 
     fn apply(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
@@ -520,8 +441,8 @@ impl<S: Store> Start<S> {
         let Some(meta) = read_meta(self.store())? else {
             unreachable!("a partition without META has a genesis")
         };
-        if let Some(step) = self.unfit(&meta, settings)? {
-            return Ok(step);
+        if let Err(unfit) = fit::check(self.partition, &meta, settings) {
+            return Self::unfit(unfit);
         }
         let Some(offsets) = log.input_offsets(self.partition)? else {
             return Ok(self.wait(Phase::Begin, "the inputs do not answer"));
@@ -550,10 +471,12 @@ impl<S: Store> Start<S> {
                 ));
             }
         }
-        let (book, is_new) = match self.book_in_force(&meta, settings)? {
-            Ok(found) => found,
-            Err(halt) => return Ok(Step::Halted(halt)),
-        };
+        let stored = read_book(self.store())?;
+        let BookInForce { book, is_new } =
+            match fit::book_in_force(self.partition, &stored, &meta, settings) {
+                Ok(found) => found,
+                Err(unfit) => return Self::unfit(unfit),
+            };
         let mut partition = self.partition_of(settings, book)?;
         if is_new {
             partition.stage_adoption(&settings.book)?;
@@ -564,201 +487,14 @@ impl<S: Store> Start<S> {
         Ok(Step::Ready(Box::new(partition)))
     }
 
-    /// What META says against what is configured.
-    fn unfit(&mut self, meta: &Meta, settings: &StartSettings) -> Result<Option<Step<S>>, StartError> {
-        if meta.fold_version > FOLD_VERSION {
-            return Ok(Some(self.halt(
-                HaltCode::VersionNewer,
-                format!(
-                    "state was folded by rules of version {}, this program knows {FOLD_VERSION}: run \
-                     the newer program",
-                    meta.fold_version
-                ),
-            )));
-        }
-        if meta.partition_count != settings.log.partition_count {
-            return Ok(Some(self.halt(
-                HaltCode::PartitionsChanged,
-                format!(
-                    "state was made with {} partitions, the inputs have {}: teams would be split; \
-                     create new topics and move over, as the guide says",
-                    meta.partition_count, settings.log.partition_count
-                ),
-            )));
-        }
-        if meta.settings_digest != settings.log.settings_digest {
-            return Err(StartError::Invalid(format!(
-                "partition {}: recorded_time, or the horizon or skew of the rate book, is another than \
-                 state was made with; set them back",
-                self.partition
-            )));
-        }
-        let topics: Vec<&String> = meta.positions.iter().map(|(topic, _)| topic).collect();
-        if topics.iter().copied().ne(&settings.log.inputs) {
-            return Err(StartError::Invalid(format!(
-                "partition {}: state was made from the inputs {topics:?}, the configuration has {:?}; \
-                 set topics.api_calls and topics.accounts back",
-                self.partition, settings.log.inputs
-            )));
-        }
-        Ok(None)
-    }
-
-    /// The stored book or the configured one, and whether that is new.
-    fn book_in_force(
-        &mut self,
-        meta: &Meta,
-        settings: &StartSettings,
-    ) -> Result<Result<(Arc<RateBook>, bool), Halt>, StartError> {
-        let stored = read_book(self.store())?;
-        let given = &settings.book.text;
-        let invalid = |reason: String| {
-            StartError::Invalid(format!(
-                "rate book: {reason}; state of partition {} was made with another one",
-                self.partition
-            ))
-        };
-        let change = rate_book::compare(&stored, given).map_err(|error| invalid(error.to_string()))?;
-        match change {
-            BookChange::Same => Ok(Ok((Arc::clone(&settings.parsed_book), false))),
-            BookChange::Older => {
-                let book = rate_book::read(&stored).map_err(|error| invalid(error.to_string()))?;
-                Ok(Ok((Arc::new(book), false)))
-            }
-            BookChange::Appended { first_card } => {
-                let clock = meta.clock.unwrap_or(crate::billing::time::Instant::EPOCH);
-                match rate_book::check_adoption(&settings.parsed_book, first_card, clock) {
-                    Ok(()) => Ok(Ok((Arc::clone(&settings.parsed_book), true))),
-                    Err(faults) => Ok(Err(Halt::new(
-                        HaltCode::BookTooLate,
-                        format!(
-                            "{faults}; the clock stands at {clock}: give a later effective_from, or: \
-                             meterfold recover --partition {} --accept-book",
-                            self.partition
-                        ),
-                    ))),
-                }
-            }
-            BookChange::Different { fault, .. } => Err(invalid(fault.to_string())),
+    fn unfit(unfit: Unfit) -> Result<Step<S>, StartError> {
+        match unfit {
+            Unfit::Halt(halt) => Ok(Step::Halted(halt)),
+            Unfit::Invalid(text) => Err(StartError::Invalid(text)),
         }
     }
 
-    fn halt(&mut self, code: HaltCode, text: String) -> Step<S> {
+    pub(super) fn halt(&mut self, code: HaltCode, text: String) -> Step<S> {
         Step::Halted(Halt::new(code, text))
     }
-}
-
-impl Restore {
-    fn new(
-        witness: Witness,
-        from: Option<i64>,
-        fingerprint: Fingerprint,
-        settings: &StartSettings,
-    ) -> Restore {
-        Restore {
-            witness,
-            end: None,
-            from,
-            is_full: true,
-            pending: Changes::default(),
-            is_reached: false,
-            later: None,
-            local: Local {
-                fingerprint,
-                topic_ids: settings.topic_ids.clone(),
-                ..Local::default()
-            },
-        }
-    }
-
-    /// Takes in one cell of the changelog.
-    fn take(&mut self, record: KeptRecord) -> Result<(), StoreError> {
-        let is_meta = record.key == [keys::META];
-        if self.is_reached {
-            // Only whether a later commit is there counts.
-            if is_meta {
-                self.later = record.value.and_then(|value| Meta::decode(value).ok()).map(|meta| meta.witness());
-            }
-            return Ok(());
-        }
-        match record.value {
-            Some(value) => self.pending.put(record.key, value),
-            None => self.pending.delete(record.key),
-        }
-        if is_meta {
-            let meta = record.value.map(Meta::decode);
-            let Some(Ok(meta)) = meta else {
-                return Err(StoreError::Corrupt {
-                    key: "META in the changelog".into(),
-                    reason: "not written by this program".into(),
-                });
-            };
-            self.local.changelog_position = record.offset + 1;
-            self.local.meta_appended_at_millis = record.appended_at_millis;
-            self.pending.put(&[keys::LOCAL], &self.local.encode());
-            self.is_reached = meta.witness() == self.witness;
-        }
-        Ok(())
-    }
-}
-
-pub fn read_local(store: &impl Store) -> Result<Option<Local>, StoreError> {
-    let bytes = store.get(&[keys::LOCAL])?;
-    let decode = |bytes: Vec<u8>| {
-        Local::decode(&bytes).map_err(|fault| super::partition::corrupt(&[keys::LOCAL], fault))
-    };
-    bytes.map(decode).transpose()
-}
-
-/// The text of the rate book that a store holds.
-pub fn read_book(store: &impl Store) -> Result<Vec<u8>, StoreError> {
-    let missing = |part: u16| StoreError::Corrupt {
-        key: format!("rate book part {part}"),
-        reason: "missing".into(),
-    };
-    let first = store.get(&keys::book(0))?.ok_or_else(|| missing(0))?;
-    let (count, head) = crate::wire::cells::first_part(&first)
-        .map_err(|fault| super::partition::corrupt(&keys::book(0), fault))?;
-    let mut text = head.to_vec();
-    for part in 1..count {
-        text.extend(store.get(&keys::book(part))?.ok_or_else(|| missing(part))?);
-    }
-    Ok(text)
-}
-
-fn replaced_topic(local: &Local, settings: &StartSettings) -> Option<Halt> {
-    let now = |topic: &str| settings.topic_ids.iter().find(|(name, _)| name == topic);
-    let replaced = local.topic_ids.iter().find(|(topic, id)| {
-        now(topic).is_some_and(|(_, now)| now != id)
-    })?;
-    let (topic, id) = replaced;
-    Some(Halt::new(
-        HaltCode::TopicReplaced,
-        format!(
-            "{topic}: the topic was deleted and made anew (its id was {id}, now {}): offsets mean \
-             something else now; bring the old topic back, or begin anew under another application",
-            now(topic).map_or("unknown", |(_, id)| id)
-        ),
-    ))
-}
-
-fn is_empty(store: &impl Store) -> Result<bool, StoreError> {
-    let mut is_empty = true;
-    store.scan(&[], &[0xff], &mut |_, _| {
-        is_empty = false;
-        std::ops::ControlFlow::Break(())
-    })?;
-    Ok(is_empty)
-}
-
-fn place(meta: Option<&Meta>) -> String {
-    meta.map_or("nothing".into(), |meta| meta.witness().to_string())
-}
-
-fn ahead(state: Witness, committed: Witness) -> String {
-    format!(
-        "state stands at {state}, the committed offset at {committed}: the group was reset or an older \
-         offset restored; meterfold recover --offsets-from-meta if state is right, else move the state \
-         directory away"
-    )
 }

@@ -12,11 +12,9 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::log::{
-    Halt, HaltCode, Happening, Log, LogError, Outcome, Receipt, Stores,
-};
-use crate::ports::{Batch, Staged};
-use crate::wire::meta::{Fingerprint, Local, Meta};
+use crate::ports::Batch;
+use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Stores};
+use crate::wire::meta::Meta;
 
 use super::counts::Counts;
 use super::partition::{Partition, PartitionError};
@@ -76,23 +74,23 @@ pub enum WorkerError {
 }
 
 pub struct Worker<'a, L: Log, O: Stores, W> {
-    log: L,
+    pub(super) log: L,
     stores: O,
-    settings: &'a StartSettings,
-    policy: WorkerPolicy,
-    watch: W,
-    running: Vec<Partition<O::Store>>,
-    starting: Vec<Start<O::Store>>,
+    pub(super) settings: &'a StartSettings,
+    pub(super) policy: WorkerPolicy,
+    pub(super) watch: W,
+    pub(super) running: Vec<Partition<O::Store>>,
+    pub(super) starting: Vec<Start<O::Store>>,
     halted: BTreeMap<u16, Halt>,
     /// Partitions in the middle of a clock step, and the batch that waits for its end.
-    paused: BTreeMap<u16, Option<Rc<Batch>>>,
+    pub(super) paused: BTreeMap<u16, Option<Rc<Batch>>>,
     /// Stores that failed: opened again from then on.
     resting: BTreeMap<u16, Monotonic>,
     /// When the first record since the last commit was folded.
-    open_since: Option<Monotonic>,
-    fold_time: Duration,
+    pub(super) open_since: Option<Monotonic>,
+    pub(super) fold_time: Duration,
     /// Halved after a commit that took too long, so that the next one is smaller.
-    interval: Duration,
+    pub(super) interval: Duration,
     flushed_at: Monotonic,
 }
 
@@ -141,6 +139,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         !self.halted.is_empty() && self.running.is_empty() && self.starting.is_empty()
     }
 
+    /// Who watched, once the work is over.
+    pub fn into_watch(self) -> W {
+        self.watch
+    }
+
     fn work(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
         while !stop.load(Ordering::Relaxed) {
             self.turn()?;
@@ -166,7 +169,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             Happening::Assigned(numbers) => self.assigned(numbers),
             Happening::Revoked(numbers) => self.revoked(numbers)?,
             Happening::Lost(numbers) => self.lost(numbers)?,
-            Happening::Halted(number, halt) => self.halt(number, halt),
+            Happening::Halted(number, halt) => self.halt_at_its_place(number, halt)?,
             Happening::Idle => {}
         }
         self.continue_paused();
@@ -255,7 +258,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     }
 
     /// A partition whose fold or store failed: nothing of its overlay is kept.
-    fn broken(&mut self, number: u16, error: PartitionError) {
+    pub(super) fn broken(&mut self, number: u16, error: PartitionError) {
         let Some(store) = self.take_running(number) else {
             return;
         };
@@ -280,6 +283,15 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         self.paused.remove(&number);
         let index = self.running.iter().position(|it| it.number() == number)?;
         Some(self.running.remove(index).into_store())
+    }
+
+    /// What was folded before is committed, so that the partition stands where it says.
+    fn halt_at_its_place(&mut self, number: u16, halt: Halt) -> Result<(), WorkerError> {
+        if self.is_changed() {
+            self.commit()?;
+        }
+        self.halt(number, halt);
+        Ok(())
     }
 
     fn halt(&mut self, number: u16, halt: Halt) {
@@ -310,8 +322,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
 
     /// The last commit, then the store is flushed and closed.
     fn revoked(&mut self, numbers: Vec<u16>) -> Result<(), WorkerError> {
-        let is_theirs = |partition: &Partition<O::Store>| numbers.contains(&partition.number());
-        if self.running.iter().any(|it| is_theirs(it) && it.is_changed()) {
+        if self.is_changed() {
             self.commit()?;
         }
         self.give_up(numbers, true)
@@ -343,7 +354,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     fn start_slices(&mut self) -> Result<(), WorkerError> {
         for mut start in std::mem::take(&mut self.starting) {
             let number = start.partition;
-            if self.resting.get(&number).is_some_and(|until| *until > Monotonic::now()) {
+            if self
+                .resting
+                .get(&number)
+                .is_some_and(|until| *until > Monotonic::now())
+            {
                 self.starting.push(start);
                 continue;
             }
@@ -366,7 +381,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 Err(StartError::Log(error)) => return Err(error.into()),
                 Err(StartError::Foreign(text)) => return Err(WorkerError::Foreign(text)),
                 Err(StartError::Invalid(text)) => return Err(WorkerError::Invalid(text)),
-                Err(StartError::Store(error) | StartError::Partition(PartitionError::Store(error))) => {
+                Err(
+                    StartError::Store(error) | StartError::Partition(PartitionError::Store(error)),
+                ) => {
                     tracing::error!(event = "store_failed", partition = number, "{error}");
                     self.log.close_kept(number);
                     if let Some(store) = start.into_store() {
@@ -392,7 +409,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             meta.sequence
         );
         let counts = partition.counts();
-        self.watch.partition(number, &PartitionState::Running { meta, counts });
+        self.watch
+            .partition(number, &PartitionState::Running { meta, counts });
         self.log.wake_at(number, partition.next_due());
         if partition.is_paused() {
             self.log.hold(number, true);
@@ -401,39 +419,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         self.running.push(partition);
     }
 
-    /// Commits a genesis or an adoption, then starts the partition again.
-    fn commit_start(&mut self, mut partition: Partition<O::Store>) -> Result<(), WorkerError> {
-        let number = partition.number();
-        let staged = [partition.take_staged()];
-        match self.log.commit(&staged)? {
-            Outcome::Committed(receipts) => {
-                let [staged] = staged;
-                partition.put_back(staged);
-                let local = self.local(number, receipts[0]);
-                if let Err(error) = partition.apply_with(&local) {
-                    tracing::error!(event = "store_failed", partition = number, "{error}");
-                }
-            }
-            Outcome::Unsure { reason, .. } => self.doubt(&reason),
-        }
-        self.starting.push(Start::again(number, partition.into_store()));
-        Ok(())
-    }
-
-    fn local(&self, partition: u16, receipt: Receipt) -> Local {
-        Local {
-            fingerprint: Fingerprint {
-                cluster: self.settings.log.cluster.clone(),
-                group: self.settings.log.group.clone(),
-                partition,
-            },
-            topic_ids: self.settings.topic_ids.clone(),
-            changelog_position: receipt.changelog_position,
-            meta_appended_at_millis: receipt.appended_at_millis,
-        }
-    }
-
-    fn is_changed(&self) -> bool {
+    pub(super) fn is_changed(&self) -> bool {
         self.running.iter().any(Partition::is_changed)
     }
 
@@ -444,102 +430,10 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         let is_full = sum(Partition::dirty_teams) >= self.policy.cells_max
             || sum(Partition::output_bytes) >= self.policy.output_bytes_max
             || sum(Partition::pending_ids) >= self.policy.ids_max;
-        let is_late = self.open_since.is_some_and(|since| since.elapsed() >= self.interval);
+        let is_late = self
+            .open_since
+            .is_some_and(|since| since.elapsed() >= self.interval);
         (is_full || is_late) && self.is_changed()
-    }
-
-    /// Hops 4 and 5: one transaction of all partitions that changed; only then their stores.
-    fn commit(&mut self) -> Result<(), WorkerError> {
-        let mut committing = Vec::new();
-        let mut staged = Vec::new();
-        for index in (0..self.running.len()).rev() {
-            let partition = &mut self.running[index];
-            if !partition.is_changed() {
-                continue;
-            }
-            match partition.stage() {
-                Ok(()) => {
-                    staged.push(partition.take_staged());
-                    committing.push(partition.number());
-                }
-                Err(error) => {
-                    let number = partition.number();
-                    self.broken(number, error);
-                }
-            }
-        }
-        self.open_since = None;
-        let fold = std::mem::take(&mut self.fold_time);
-        if staged.is_empty() {
-            return Ok(());
-        }
-        let began = Monotonic::now();
-        match self.log.commit(&staged)? {
-            Outcome::Committed(receipts) => {
-                fail_point::hit(FailStep::S5);
-                let transaction = began.elapsed();
-                let sum = |measure: fn(&Staged) -> usize| staged.iter().map(measure).sum();
-                let mut commit = Commit {
-                    partitions: staged.len(),
-                    cells: sum(|staged| staged.changes.len()),
-                    derived: sum(|staged| staged.derived.len()),
-                    dead_letters: sum(|staged| staged.dead_letters.ends.len()),
-                    fold,
-                    transaction,
-                    apply: Duration::ZERO,
-                };
-                let began = Monotonic::now();
-                for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts) {
-                    self.apply(number, staged, receipt);
-                }
-                commit.apply = began.elapsed();
-                fail_point::hit(FailStep::S7);
-                self.watch.committed(&commit);
-                self.interval = (self.interval * 2).min(self.policy.interval);
-            }
-            Outcome::Unsure { reason, is_timeout } => {
-                if is_timeout {
-                    self.interval = (self.interval / 2).max(Duration::from_millis(1));
-                }
-                self.doubt(&reason);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) {
-        let local = self.local(number, receipt);
-        let room = self.policy.encoded_bytes_max / self.running.len().max(1);
-        let decoded = self.policy.decoded_bytes_max / self.running.len().max(1);
-        let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return;
-        };
-        partition.put_back(staged);
-        let applied = partition.apply_with(&local).and_then(|()| {
-            fail_point::hit(FailStep::S6);
-            partition.settle(room)
-        });
-        if let Err(error) = applied {
-            return self.broken(number, error);
-        }
-        // Handles of a batch that waits stay valid: it looks its teams up again.
-        partition.make_room(decoded);
-        self.log.wake_at(number, partition.next_due());
-        let (meta, counts) = (partition.meta(), partition.counts());
-        self.watch.partition(number, &PartitionState::Running { meta, counts });
-    }
-
-    /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.
-    fn doubt(&mut self, reason: &str) {
-        tracing::warn!(event = "commit_unsure", "{reason}; every partition is checked again");
-        self.watch.aborted(reason);
-        self.open_since = None;
-        self.paused.clear();
-        for partition in std::mem::take(&mut self.running) {
-            let number = partition.number();
-            self.log.stop(number);
-            self.starting.push(Start::again(number, partition.into_store()));
-        }
     }
 
     fn flush(&mut self) {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode, Options,
-    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode,
+    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
@@ -22,7 +22,7 @@ const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
 /// The same for all databases of a process on a log.
 const SHARED_CACHE_BYTES: usize = 64 << 20;
-const SHARED_MEMTABLES_BYTES: usize = 128 << 20;
+const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
 
 /// An open database directory.
 #[derive(Clone)]
@@ -48,7 +48,10 @@ impl Budget {
     pub fn new() -> Budget {
         Budget {
             cache: Cache::new_lru_cache(SHARED_CACHE_BYTES),
-            write_buffers: WriteBufferManager::new_write_buffer_manager(SHARED_MEMTABLES_BYTES, false),
+            write_buffers: WriteBufferManager::new_write_buffer_manager(
+                SHARED_MEMTABLES_BYTES,
+                false,
+            ),
         }
     }
 }

@@ -305,10 +305,7 @@ mod tests {
                 digest: [5; 32],
             },
             dead_letters: Output::default(),
-            schemas: vec![WriterSchema {
-                id: 7,
-                text: None,
-            }],
+            schemas: vec![WriterSchema { id: 7, text: None }],
         }
     }
 

@@ -220,10 +220,7 @@ impl FromStr for Witness {
 }
 
 pub(super) fn read_digest(reader: &mut Reader) -> Result<[u8; 32], Corrupt> {
-    reader
-        .bytes(32)?
-        .try_into()
-        .map_err(|_| Corrupt("digest"))
+    reader.bytes(32)?.try_into().map_err(|_| Corrupt("digest"))
 }
 
 pub(super) fn read_i64(reader: &mut Reader) -> Result<i64, Corrupt> {
@@ -273,6 +270,9 @@ mod tests {
             assert!(text.parse::<Witness>().is_err(), "{text}");
         }
         let upper = witness.to_string().to_uppercase();
-        assert_eq!(upper.parse::<Witness>().is_err(), upper != witness.to_string());
+        assert_eq!(
+            upper.parse::<Witness>().is_err(),
+            upper != witness.to_string()
+        );
     }
 }

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
+use super::PATIENCE;
 use super::support::kafka::Broker;
 use super::support::processor::{Processor, Setup};
 use super::support::watcher::Watcher;
 use super::support::workload::{Flow, assert_result, example_rates, workload};
-use super::PATIENCE;
 
 /// It is killed twice in mid-run, then paused for longer than transactions and sessions last. The
 /// process lives on and goes on by itself each time.
@@ -36,7 +36,10 @@ fn a_broker_is_killed_twice_and_paused() {
     processor.assert_lives("the broker goes on");
     broker.resume();
     processor.wait_until_folded(&setup);
-    assert!(!flow.is_over(), "records are left for the time after the faults");
+    assert!(
+        !flow.is_over(),
+        "records are left for the time after the faults"
+    );
     flow.finish();
     processor.wait_until_folded(&setup);
     processor.stop();

@@ -69,7 +69,12 @@ fn two_workers_in_one_process() {
     processor = Processor::start(&setup, 0);
     flow.finish();
     processor.wait_until_folded(&setup);
-    assert_eq!(processor.said("transactions are initialised"), 2, "{}", processor.log());
+    assert_eq!(
+        processor.said("transactions are initialised"),
+        2,
+        "{}",
+        processor.log()
+    );
     processor.stop();
     assert_result(&setup, "two workers", &expected);
 }
@@ -96,7 +101,9 @@ fn tls_and_scram() {
         ("sasl.username", "meterfold".to_owned()),
         ("sasl.password.file", file.display().to_string()),
     ] {
-        setup.extra.push(("kafka", format!("\"{name}\" = \"{value}\"")));
+        setup
+            .extra
+            .push(("kafka", format!("\"{name}\" = \"{value}\"")));
     }
     let log = fold(&setup, &sample);
     assert!(!log.contains("canary"), "a password in the log:\n{log}");

@@ -88,7 +88,11 @@ fn a_rolling_restart_moves_nothing() {
     });
     flow.during(Duration::from_secs(1));
     let before = generations(&broker);
-    assert!(!before.is_empty(), "the broker tells of generations: {}", broker.log());
+    assert!(
+        !before.is_empty(),
+        "the broker tells of generations: {}",
+        broker.log()
+    );
     for instance in 0..3 {
         // The one at the front is the oldest.
         let stopped = running.remove(0);
@@ -152,8 +156,15 @@ fn last_assigned(log: &str) -> Vec<u16> {
         let numbers = |after: &str| -> Option<Vec<u16>> {
             let (_, list) = line.split_once(after)?;
             let (list, _) = list.split_once(']')?;
-            let numbers = list.split(',').map(str::trim).filter(|number| !number.is_empty());
-            Some(numbers.map(|number| number.parse().expect("a partition")).collect())
+            let numbers = list
+                .split(',')
+                .map(str::trim)
+                .filter(|number| !number.is_empty());
+            Some(
+                numbers
+                    .map(|number| number.parse().expect("a partition"))
+                    .collect(),
+            )
         };
         if let Some(added) = numbers("assigned partitions [") {
             owned.extend(added);

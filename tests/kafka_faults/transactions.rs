@@ -24,7 +24,9 @@ fn a_slow_batch_is_folded_again() {
         let fail_point = format!("{step}:4:sleep=7000");
         let environment = [("FAIL_POINT_OF_METERFOLD", fail_point.as_str())];
         let mut processor = Processor::start_with(&setup, 0, &environment);
-        flow.until("a commit has failed", PATIENCE, || processor.said("commit_unsure") > 0);
+        flow.until("a commit has failed", PATIENCE, || {
+            processor.said("commit_unsure") > 0
+        });
         flow.finish();
         processor.wait_until_folded(&setup);
         assert_eq!(processor.said("fail point"), 1, "{}", processor.log());
@@ -42,7 +44,9 @@ fn a_close_of_many_teams_is_killed() {
     let mut setup = Setup::new(broker, "close", 2, &example_rates());
     setup.create_topics();
     // Many small transactions.
-    setup.extra.push(("commit", "interval_ms = 50\ncells_max = 1000".into()));
+    setup
+        .extra
+        .push(("commit", "interval_ms = 50\ncells_max = 1000".into()));
     let teams = count("KAFKA_CLOSE_TEAMS", 20_000);
     let mut lines = String::new();
     for team in 0..teams {
@@ -57,7 +61,11 @@ fn a_close_of_many_teams_is_killed() {
     std::fs::write(&input, lines).expect("a file");
     let until = "2026-02-10T00:00:00Z";
     let expected = file_run(&setup, input.clone(), until);
-    let invoices = expected.derived.iter().filter(|byte| **byte == b'\n').count();
+    let invoices = expected
+        .derived
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
     assert_eq!(invoices as u64, teams, "an invoice a team");
     let mut feed = Feed::of_trace(&[input], &expected.trace, Some(until));
     let tick = feed.records.split_off(teams as usize);
@@ -66,7 +74,15 @@ fn a_close_of_many_teams_is_killed() {
     processor.wait_until_folded(&setup);
     processor.stop();
     Feed { records: tick }.produce(&setup);
-    let plans = ["s3-partial:2", "s5:2", "s4:1", "s6:2", "s3:2", "s5:1", "s4:2"];
+    let plans = [
+        "s3-partial:2",
+        "s5:2",
+        "s4:1",
+        "s6:2",
+        "s3:2",
+        "s5:1",
+        "s4:2",
+    ];
     let mut inside = 0;
     for plan in plans {
         let fail_point = format!("{plan}:kill");
@@ -82,7 +98,10 @@ fn a_close_of_many_teams_is_killed() {
         if !is_dead {
             break;
         }
-        let so_far = setup.broker.read_committed(&setup.topic("monthly-invoice")).len();
+        let so_far = setup
+            .broker
+            .read_committed(&setup.topic("monthly-invoice"))
+            .len();
         inside += usize::from(so_far > 0 && so_far < invoices);
     }
     assert!(inside >= 3, "{inside} kills in the middle of the close");
@@ -105,7 +124,10 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         let (before, after) = feed.records.split_at(1_000);
         let foreign = &after[0];
         let mut processor = Processor::start(&setup, 0);
-        Feed { records: before.to_vec() }.produce(&setup);
+        Feed {
+            records: before.to_vec(),
+        }
+        .produce(&setup);
         processor.wait_until_folded(&setup);
         let producer: BaseProducer = setup
             .broker
@@ -114,11 +136,15 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
             .set("transaction.timeout.ms", "120000")
             .create()
             .expect("a producer");
-        producer.init_transactions(PATIENCE).expect("a transactional producer");
+        producer
+            .init_transactions(PATIENCE)
+            .expect("a transactional producer");
         producer.begin_transaction().expect("a transaction");
         let topic = setup.topic("api-calls");
         let key = foreign.key.clone().unwrap_or_default();
-        let mut record = BaseRecord::to(&topic).partition(0).timestamp(foreign.timestamp);
+        let mut record = BaseRecord::to(&topic)
+            .partition(0)
+            .timestamp(foreign.timestamp);
         record = record.payload(&foreign.value);
         if foreign.key.is_some() {
             record = record.key(&key);
@@ -126,17 +152,26 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         producer.send(record).expect("it is sent");
         producer.flush(PATIENCE).expect("it is delivered");
         let open_from = 1_000;
-        Feed { records: after[1..].to_vec() }.produce(&setup);
+        Feed {
+            records: after[1..].to_vec(),
+        }
+        .produce(&setup);
         // Time for many commits; none of them may pass the open transaction.
         std::thread::sleep(Duration::from_secs(2));
         processor.assert_lives("the transaction ends");
         let (offset, _) = broker.committed(&setup.name, &topic, 0).expect("an offset");
-        assert_eq!(offset, open_from, "{place}: folded up to the open transaction");
+        assert_eq!(
+            offset, open_from,
+            "{place}: folded up to the open transaction"
+        );
         if is_committed {
             producer.commit_transaction(PATIENCE).expect("committed");
         } else {
             producer.abort_transaction(PATIENCE).expect("aborted");
-            let lines = before.iter().chain(&after[1..]).filter(|record| !record.is_tick);
+            let lines = before
+                .iter()
+                .chain(&after[1..])
+                .filter(|record| !record.is_tick);
             let mut text = Vec::new();
             for record in lines {
                 text.extend_from_slice(&record.value);

@@ -30,12 +30,17 @@ fn a_zombie_changes_nothing() {
         let fail_point = format!("{step}:3:sleep=2000");
         let environment = [("FAIL_POINT_OF_METERFOLD", fail_point.as_str())];
         let mut zombie = Processor::start_with(&setup, 0, &environment);
-        flow.until("the zombie is at its step", PATIENCE, || zombie.said("fail point") > 0);
+        flow.until("the zombie is at its step", PATIENCE, || {
+            zombie.said("fail point") > 0
+        });
         zombie.signal("STOP");
         let owned = zombie.ran(&setup);
         assert!(!owned.is_empty(), "round {round}: a partition to lose");
         let taken = |successor: &Processor| {
-            owned.iter().map(|it| successor.said(&format!("partition {it} runs from"))).sum::<usize>()
+            owned
+                .iter()
+                .map(|it| successor.said(&format!("partition {it} runs from")))
+                .sum::<usize>()
         };
         let before = taken(&successor);
         flow.until("a successor has taken over", PATIENCE, || {
@@ -95,7 +100,11 @@ fn of_two_with_one_identity_one_goes_on() {
     };
     let status = loser.ended(Duration::from_secs(1));
     assert_eq!(status.code(), Some(8), "{}", loser.log());
-    assert!(loser.log().contains("give each its own instance"), "{}", loser.log());
+    assert!(
+        loser.log().contains("give each its own instance"),
+        "{}",
+        loser.log()
+    );
     flow.finish();
     winner.wait_until_folded(&setup);
     winner.stop();

@@ -18,7 +18,9 @@ const MARGIN: i64 = 20_000;
 /// The time of a team's tokens-depleted event, and when it was appended; None: there is none.
 fn depleted(setup: &Setup, team: &str) -> Option<(Instant, i64)> {
     let records = setup.broker.read_committed(&setup.topic("tokens-depleted"));
-    let record = records.into_iter().find(|it| it.key.as_deref() == Some(team.as_bytes()))?;
+    let record = records
+        .into_iter()
+        .find(|it| it.key.as_deref() == Some(team.as_bytes()))?;
     let event: Value = serde_json::from_slice(&record.value?).ok()?;
     let time = event["time"].as_str().and_then(Instant::parse)?;
     Some((time, record.timestamp))
@@ -38,7 +40,8 @@ fn the_idle_clock_expires_tokens_and_lag_changes_nothing() {
     for team in teams {
         let enrolment = json!({"offering": "prepay"});
         let purchase = json!({"tokens": 100, "expires_at": expires.to_string()});
-        let call = json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 3600});
+        let call =
+            json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 3600});
         let migration = json!({"app_id": "app"});
         let hub = json!({"hub_id": "hub"});
         let events = [
@@ -52,27 +55,43 @@ fn the_idle_clock_expires_tokens_and_lag_changes_nothing() {
     }
     processor.wait_until_folded(&live);
     for team in teams {
-        assert_eq!(depleted(&live, team), None, "{team} has tokens until {expires}");
+        assert_eq!(
+            depleted(&live, team),
+            None,
+            "{team} has tokens until {expires}"
+        );
     }
     let began = Monotonic::now();
     while teams.iter().any(|team| depleted(&live, team).is_none()) {
         processor.assert_lives("the tokens have expired");
-        assert!(began.elapsed() < PATIENCE, "no expiry:\n{}", processor.log());
+        assert!(
+            began.elapsed() < PATIENCE,
+            "no expiry:\n{}",
+            processor.log()
+        );
         std::thread::sleep(Duration::from_millis(500));
     }
     for team in teams {
         let (time, appended) = depleted(&live, team).expect("an event");
         assert_eq!(time, expires, "the instant of the timer, not of the clock");
         let after = appended - expires.millis();
-        assert!((MARGIN..MARGIN + 15_000).contains(&after), "{after} ms after the expiry");
+        assert!(
+            (MARGIN..MARGIN + 15_000).contains(&after),
+            "{after} ms after the expiry"
+        );
     }
     // The stream goes on: nothing of it depends on when the clock was moved.
     for team in teams {
         let events = [
             event("tokens-purchased", "again", team, json!({"tokens": 200})),
-            event("api-call", "later", team, json!({
-                "app_id": "app", "api": "automation", "engine": "autocad", "quantity": 7200
-            })),
+            event(
+                "api-call",
+                "later",
+                team,
+                json!({
+                    "app_id": "app", "api": "automation", "engine": "autocad", "quantity": 7200
+                }),
+            ),
         ];
         produce(&live, &events);
     }
@@ -88,5 +107,9 @@ fn the_idle_clock_expires_tokens_and_lag_changes_nothing() {
     processor.stop();
     assert_refold(&late);
     assert_same_lines("after an outage: derived", &live.derived(), &late.derived());
-    assert_same_lines("after an outage: accounts", &live.accounts(9), &late.accounts(9));
+    assert_same_lines(
+        "after an outage: accounts",
+        &live.accounts(9),
+        &late.accounts(9),
+    );
 }

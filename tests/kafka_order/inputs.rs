@@ -22,13 +22,24 @@ fn churn(setup: &Setup, count: usize, seed: u64, plans: &[&str]) {
         let mut processor = Processor::start_with(setup, 0, &environment);
         let began = Instant::now();
         while processor.child.try_wait().expect("a child").is_none() {
-            assert!(began.elapsed() < PATIENCE, "{plan}: not killed:\n{}", processor.log());
-            if processor.said("runs from commit") > 0 && let Some(share) = shares.next() {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{plan}: not killed:\n{}",
+                processor.log()
+            );
+            if processor.said("runs from commit") > 0
+                && let Some(share) = shares.next()
+            {
                 produce(setup, share);
             }
             std::thread::sleep(Duration::from_millis(70));
         }
-        assert_eq!(processor.said("fail point"), 1, "{plan}: {}", processor.log());
+        assert_eq!(
+            processor.said("fail point"),
+            1,
+            "{plan}: {}",
+            processor.log()
+        );
     }
     let mut processor = Processor::start(setup, 0);
     for share in shares {
@@ -45,8 +56,11 @@ fn one_input_is_folded_in_its_order() {
     setup.create_topics();
     churn(&setup, 3_000, 1, &["s4:3", "s5:2"]);
     assert_refold(&setup);
-    let offsets: Vec<i64> =
-        folded(&setup, 0).records.iter().map(|(_, record)| record.offset).collect();
+    let offsets: Vec<i64> = folded(&setup, 0)
+        .records
+        .iter()
+        .map(|(_, record)| record.offset)
+        .collect();
     assert!(offsets.is_sorted(), "the order of the log");
 }
 
@@ -60,11 +74,15 @@ fn two_inputs_are_folded_in_the_order_of_their_append_times() {
     assert_refold(&setup);
     for partition in 0..setup.partitions {
         let records = folded(&setup, partition).records;
-        let topics: std::collections::BTreeSet<&str> =
-            records.iter().map(|(_, record)| record.topic.as_str()).collect();
+        let topics: std::collections::BTreeSet<&str> = records
+            .iter()
+            .map(|(_, record)| record.topic.as_str())
+            .collect();
         assert_eq!(topics.len(), 2, "records of both inputs");
         for pair in records.windows(2) {
-            let [(_, before), (_, after)] = pair else { unreachable!() };
+            let [(_, before), (_, after)] = pair else {
+                unreachable!()
+            };
             assert!(
                 before.timestamp <= after.timestamp,
                 "{} {} was folded before {} {}",
@@ -89,7 +107,15 @@ fn silent_accounts_hold_nothing_up() {
     let topic = setup.topic("api-calls");
     let mut latencies: Vec<Duration> = (0..15)
         .map(|number| {
-            produce(&setup, &[event("api-call", &format!("call-{number}"), "team", call.clone())]);
+            produce(
+                &setup,
+                &[event(
+                    "api-call",
+                    &format!("call-{number}"),
+                    "team",
+                    call.clone(),
+                )],
+            );
             let began = Instant::now();
             processor.wait_until("the call is folded", || {
                 let committed = broker.committed(&setup.name, &topic, 0);
@@ -114,7 +140,12 @@ fn usage_waits_for_an_open_transaction_on_accounts() {
     setup.create_topics();
     let mut processor = Processor::start(&setup, 0);
     processor.wait_until_runs(&setup);
-    let purchase = event("tokens-purchased", "purchase", "team", json!({"tokens": 100}));
+    let purchase = event(
+        "tokens-purchased",
+        "purchase",
+        "team",
+        json!({"tokens": 100}),
+    );
     produce(&setup, &[purchase]);
     processor.wait_until_folded(&setup);
     let producer: BaseProducer = broker
@@ -123,12 +154,22 @@ fn usage_waits_for_an_open_transaction_on_accounts() {
         .set("transaction.timeout.ms", "120000")
         .create()
         .expect("a producer");
-    producer.init_transactions(PATIENCE).expect("a transactional producer");
+    producer
+        .init_transactions(PATIENCE)
+        .expect("a transactional producer");
     producer.begin_transaction().expect("a transaction");
-    let enrolled = event("offering-enrolled", "enrolment", "team", json!({"offering": "prepay"}));
+    let enrolled = event(
+        "offering-enrolled",
+        "enrolment",
+        "team",
+        json!({"offering": "prepay"}),
+    );
     let value = serde_json::to_vec(&enrolled).expect("JSON");
     let accounts = setup.topic("accounts");
-    let record = BaseRecord::to(&accounts).partition(0).key("team").payload(&value);
+    let record = BaseRecord::to(&accounts)
+        .partition(0)
+        .key("team")
+        .payload(&value);
     producer.send(record).expect("it is sent");
     producer.flush(PATIENCE).expect("it is delivered");
     let call = json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 10});
@@ -137,13 +178,25 @@ fn usage_waits_for_an_open_transaction_on_accounts() {
     std::thread::sleep(Duration::from_secs(3));
     processor.assert_lives("the transaction ends");
     let topic = setup.topic("api-calls");
-    let offset = broker.committed(&setup.name, &topic, 0).map_or(0, |(offset, _)| offset);
-    assert_eq!(offset, 0, "usage was folded before it was certain what lies before it");
+    let offset = broker
+        .committed(&setup.name, &topic, 0)
+        .map_or(0, |(offset, _)| offset);
+    assert_eq!(
+        offset, 0,
+        "usage was folded before it was certain what lies before it"
+    );
     producer.commit_transaction(PATIENCE).expect("committed");
     processor.wait_until_folded(&setup);
     processor.stop();
-    let order: Vec<String> =
-        folded(&setup, 0).records.into_iter().map(|(_, record)| record.topic).collect();
-    assert_eq!(order, [accounts.clone(), accounts, topic], "the enrolment came before the call");
+    let order: Vec<String> = folded(&setup, 0)
+        .records
+        .into_iter()
+        .map(|(_, record)| record.topic)
+        .collect();
+    assert_eq!(
+        order,
+        [accounts.clone(), accounts, topic],
+        "the enrolment came before the call"
+    );
     assert_refold(&setup);
 }

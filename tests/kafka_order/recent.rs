@@ -20,7 +20,9 @@ pub fn setup<'b>(broker: &'b Broker, name: &str, partitions: u16, has_accounts: 
 }
 
 pub fn now() -> Instant {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     Instant::from_millis(now.as_millis() as i64)
 }
 
@@ -30,19 +32,42 @@ pub fn events(setup: &Setup, count: usize, seed: u64) -> Vec<Value> {
     let month = |month: Month| month.start().to_string()[..7].to_owned();
     let months = format!("{}..{}", month(now.month().previous()), month(now.month()));
     let output = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-        .args(["generate", "--teams", "60", "--months", &months, "--duplicates", "5"])
+        .args([
+            "generate",
+            "--teams",
+            "60",
+            "--months",
+            &months,
+            "--duplicates",
+            "5",
+        ])
         .args(["--events", &count.to_string(), "--seed", &seed.to_string()])
         .output()
         .expect("the program starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let lines = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     let events = lines.map(|line| serde_json::from_slice::<Value>(line).expect("JSON"));
     let happened = |event: &Value| {
-        let time = event["time"].as_str().and_then(Instant::parse).expect("an instant");
+        let time = event["time"]
+            .as_str()
+            .and_then(Instant::parse)
+            .expect("an instant");
         time <= now
     };
     let events: Vec<Value> = events.filter(happened).collect();
-    assert!(events.len() > count / 4, "{} of {count} events, in {}", events.len(), setup.name);
+    assert!(
+        events.len() > count / 4,
+        "{} of {count} events, in {}",
+        events.len(),
+        setup.name
+    );
     events
 }
 
@@ -65,7 +90,10 @@ pub fn produce(setup: &Setup, events: &[Value]) {
     let mut rest = events;
     while let Some(first) = rest.first() {
         let topic = topic_of(setup, first);
-        let count = rest.iter().take_while(|event| topic_of(setup, event) == topic).count();
+        let count = rest
+            .iter()
+            .take_while(|event| topic_of(setup, event) == topic)
+            .count();
         let (run, later) = rest.split_at(count);
         let records = run.iter().map(|event| FeedRecord {
             key: event["subject"].as_str().map(str::to_owned),
@@ -83,7 +111,10 @@ pub fn produce(setup: &Setup, events: &[Value]) {
 
 fn topic_of(setup: &Setup, event: &Value) -> &'static str {
     let kind = event["type"].as_str().expect("a type");
-    let is_usage = matches!(kind, "meterfold.api-call.v1" | "meterfold.usage-corrected.v1");
+    let is_usage = matches!(
+        kind,
+        "meterfold.api-call.v1" | "meterfold.usage-corrected.v1"
+    );
     if is_usage || !setup.has_accounts {
         "api-calls"
     } else {

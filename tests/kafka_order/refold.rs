@@ -27,7 +27,9 @@ pub fn folded(setup: &Setup, partition: u16) -> Folded {
     let mut waiting: Vec<BTreeMap<i64, Record>> = Vec::new();
     for topic in setup.inputs() {
         let records = setup.broker.read_committed(&topic);
-        let own = records.into_iter().filter(|record| record.partition == i32::from(partition));
+        let own = records
+            .into_iter()
+            .filter(|record| record.partition == i32::from(partition));
         waiting.push(own.map(|record| (record.offset, record)).collect());
     }
     let mut records = Vec::new();
@@ -39,18 +41,29 @@ pub fn folded(setup: &Setup, partition: u16) -> Folded {
             let input = &mut waiting[run.input as usize];
             for nth in 0..run.count {
                 let (offset, record) = input.pop_first().expect("a record of the run");
-                assert!(nth > 0 || offset == run.first_offset, "{place}: {offset}, not {run:?}");
+                assert!(
+                    nth > 0 || offset == run.first_offset,
+                    "{place}: {offset}, not {run:?}"
+                );
                 append(&mut bytes, run.input as u8, &record);
                 count += 1;
                 records.push((number, record));
             }
         }
-        assert_eq!(commit.input_digest, journal::digest(&bytes), "{place}: input digest");
+        assert_eq!(
+            commit.input_digest,
+            journal::digest(&bytes),
+            "{place}: input digest"
+        );
         let dispositions: u64 = commit.dispositions.iter().map(|(_, count)| count).sum();
         assert_eq!(dispositions, count, "{place}: a disposition a record");
     }
     for (topic, input) in setup.inputs().iter().zip(&waiting) {
-        assert!(input.is_empty(), "{topic} {partition}: {} records are not folded", input.len());
+        assert!(
+            input.is_empty(),
+            "{topic} {partition}: {} records are not folded",
+            input.len()
+        );
     }
     Folded { journal, records }
 }
@@ -73,14 +86,23 @@ pub fn assert_refold(setup: &Setup) {
     let (mut derived, mut accounts) = (Vec::new(), Vec::new());
     for partition in 0..setup.partitions {
         let folded = folded(setup, partition);
-        let clock = folded.journal.last().and_then(|commit| commit.clock).expect("a clock");
+        let clock = folded
+            .journal
+            .last()
+            .and_then(|commit| commit.clock)
+            .expect("a clock");
         let mut lines = Vec::new();
         let mut recorded = i64::MIN;
         for (number, record) in &folded.records {
             assert!(record.is_append_time, "{}: the broker's time", record.topic);
             recorded = recorded.max(record.timestamp);
-            let after = folded.journal[*number].clock.map_or(i64::MIN, |clock| clock.millis());
-            assert!(after >= recorded, "the clock of commit {number} is {after}, not {recorded}");
+            let after = folded.journal[*number]
+                .clock
+                .map_or(i64::MIN, |clock| clock.millis());
+            assert!(
+                after >= recorded,
+                "the clock of commit {number} is {after}, not {recorded}"
+            );
             let value = record.value.as_deref().expect("a value");
             let mut event: serde_json::Value = serde_json::from_slice(value).expect("JSON");
             event["recordedtime"] = Instant::from_millis(recorded).to_string().into();
@@ -102,7 +124,11 @@ pub fn assert_refold(setup: &Setup) {
         let account: serde_json::Value = serde_json::from_slice(line).expect("an account");
         account["team"].as_str().expect("a team").to_owned()
     });
-    assert_same_lines(&format!("{place}: accounts"), &accounts.concat(), &setup.accounts(9));
+    assert_same_lines(
+        &format!("{place}: accounts"),
+        &accounts.concat(),
+        &setup.accounts(9),
+    );
 }
 
 /// Number and digest of each commit's derived events. Where timers caused some, their order within
@@ -117,14 +143,27 @@ fn assert_derived_digests(setup: &Setup, partition: u16, folded: &Folded, trace:
             let value = record.value.expect("a value");
             let event: serde_json::Value = serde_json::from_slice(&value).expect("JSON");
             let id = event["id"].as_str().expect("an id").to_owned();
-            assert!(published.insert(id.clone(), value).is_none(), "{id} stands there twice");
+            assert!(
+                published.insert(id.clone(), value).is_none(),
+                "{id} stands there twice"
+            );
         }
     }
-    let total: u64 = folded.journal.iter().map(|commit| commit.derived.count).sum();
-    assert_eq!(total, published.len() as u64, "derived events of the journal");
+    let total: u64 = folded
+        .journal
+        .iter()
+        .map(|commit| commit.derived.count)
+        .sum();
+    assert_eq!(
+        total,
+        published.len() as u64,
+        "derived events of the journal"
+    );
     let mut caused: Vec<Vec<u8>> = vec![Vec::new(); folded.journal.len()];
     let mut counts = vec![0; folded.journal.len()];
-    let traced = trace.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let traced = trace
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     for ((number, _), line) in folded.records.iter().zip(traced) {
         let line: serde_json::Value = serde_json::from_slice(line).expect("a trace line");
         for id in line["derived"].as_array().expect("ids") {
@@ -140,10 +179,21 @@ fn assert_derived_digests(setup: &Setup, partition: u16, folded: &Folded, trace:
         if commit.derived.count != count {
             continue;
         }
-        let place = format!("{} journal {partition} commit {}", setup.name, commit.sequence);
-        assert_eq!(commit.derived.digest, journal::digest(bytes), "{place}: derived digest");
+        let place = format!(
+            "{} journal {partition} commit {}",
+            setup.name, commit.sequence
+        );
+        assert_eq!(
+            commit.derived.digest,
+            journal::digest(bytes),
+            "{place}: derived digest"
+        );
         compared += count;
     }
     let has_timed = total_caused < total;
-    assert!(has_timed || compared == total, "{}: {compared} of {total} compared", setup.name);
+    assert!(
+        has_timed || compared == total,
+        "{}: {compared} of {total} compared",
+        setup.name
+    );
 }

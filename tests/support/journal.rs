@@ -14,27 +14,50 @@ pub fn journal(setup: &Setup, partition: u16) -> Vec<JournalRecord> {
         if message.partition != i32::from(partition) {
             continue;
         }
-        let place = format!("{} journal {partition} offset {}", setup.name, message.offset);
-        assert_eq!(message.key.as_deref(), Some(partition.to_string().as_bytes()), "{place}");
+        let place = format!(
+            "{} journal {partition} offset {}",
+            setup.name, message.offset
+        );
+        assert_eq!(
+            message.key.as_deref(),
+            Some(partition.to_string().as_bytes()),
+            "{place}"
+        );
         let value = message.value.expect("a part");
         let part = Part::decode(&value).unwrap_or_else(|fault| panic!("{place}: {fault}"));
-        assert_eq!(part.sequence, records.len() as u64, "{place}: a gap or a second record");
+        assert_eq!(
+            part.sequence,
+            records.len() as u64,
+            "{place}: a gap or a second record"
+        );
         joined.extend_from_slice(part.bytes);
         if part.part + 1 < part.parts {
             continue;
         }
-        let record = JournalRecord::decode(&joined).unwrap_or_else(|fault| panic!("{place}: {fault}"));
+        let record =
+            JournalRecord::decode(&joined).unwrap_or_else(|fault| panic!("{place}: {fault}"));
         assert_eq!(record.sequence, part.sequence, "{place}");
         assert_eq!(record.partition, partition, "{place}");
         assert_eq!(record.partition_count, setup.partitions, "{place}");
-        assert_eq!(record.previous_digest, digest, "{place}: the chain is broken");
+        assert_eq!(
+            record.previous_digest, digest,
+            "{place}: the chain is broken"
+        );
         let is_genesis = matches!(record.kind, Kind::Genesis { .. });
         assert_eq!(is_genesis, records.is_empty(), "{place}: {:?}", record.kind);
         digest = journal::digest(&joined);
         joined.clear();
         records.push(record);
     }
-    assert!(joined.is_empty(), "{} journal {partition}: the last record is not whole", setup.name);
-    assert!(!records.is_empty(), "{} journal {partition}: no genesis", setup.name);
+    assert!(
+        joined.is_empty(),
+        "{} journal {partition}: the last record is not whole",
+        setup.name
+    );
+    assert!(
+        !records.is_empty(),
+        "{} journal {partition}: no genesis",
+        setup.name
+    );
     records
 }

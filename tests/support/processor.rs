@@ -87,14 +87,20 @@ impl<'b> Setup<'b> {
 
     pub fn topic(&self, name: &str) -> String {
         let is_input = matches!(name, "api-calls" | "accounts");
-        let of = self.inputs_of.as_ref().filter(|_| is_input).unwrap_or(&self.name);
+        let of = self
+            .inputs_of
+            .as_ref()
+            .filter(|_| is_input)
+            .unwrap_or(&self.name);
         format!("{of}-{name}")
     }
 
     /// Input topics by their full names.
     pub fn inputs(&self) -> Vec<String> {
         let accounts = self.has_accounts.then(|| self.topic("accounts"));
-        std::iter::once(self.topic("api-calls")).chain(accounts).collect()
+        std::iter::once(self.topic("api-calls"))
+            .chain(accounts)
+            .collect()
     }
 
     pub fn dir(&self) -> &Path {
@@ -111,7 +117,11 @@ impl<'b> Setup<'b> {
             let lines = self.extra.iter().filter(|(head, _)| *head == section);
             lines.map(|(_, line)| format!("{line}\n")).collect()
         };
-        let mode = if self.is_record_time { "record" } else { "append" };
+        let mode = if self.is_record_time {
+            "record"
+        } else {
+            "append"
+        };
         let mut text = format!(
             "application = \"{}\"\ninstance = \"i{instance}\"\nrates = \"{}\"\nstate_dir = \"{}\"\n\
              recorded_time = \"{mode}\"\nlinger_ms = 1000\n{}",
@@ -146,7 +156,11 @@ impl<'b> Setup<'b> {
         text += &more("topics");
         text += &format!("[http]\nlisten = \"127.0.0.1:0\"\n{}", more("http"));
         let commit = more("commit");
-        let commit = if commit.is_empty() { "interval_ms = 50\n".into() } else { commit };
+        let commit = if commit.is_empty() {
+            "interval_ms = 50\n".into()
+        } else {
+            commit
+        };
         text += &format!("[commit]\n{commit}");
         let path = self.dir.path().join(format!("config-{instance}.toml"));
         fs::write(&path, text).expect("a file");
@@ -203,12 +217,19 @@ impl<'b> Setup<'b> {
             .arg(self.state(instance))
             .output()
             .expect("the program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let lines = output.stdout.split_inclusive(|byte| *byte == b'\n');
         let mut lines: Vec<(String, Vec<u8>)> = lines
             .map(|line| {
                 let account: serde_json::Value = serde_json::from_slice(line).expect("an account");
-                (account["team"].as_str().expect("a team").into(), line.to_vec())
+                (
+                    account["team"].as_str().expect("a team").into(),
+                    line.to_vec(),
+                )
             })
             .collect();
         lines.sort();
@@ -224,7 +245,11 @@ impl<'b> Setup<'b> {
             lines.concat()
         };
         let actual = self.derived();
-        assert_same_lines(&format!("{place}: derived"), &sorted(expected), &sorted(&actual));
+        assert_same_lines(
+            &format!("{place}: derived"),
+            &sorted(expected),
+            &sorted(&actual),
+        );
     }
 
     pub fn assert_accounts(&self, place: &str, expected: &[u8]) {
@@ -256,7 +281,11 @@ impl Processor {
     pub fn start_with(setup: &Setup, instance: u16, environment: &[(&str, &str)]) -> Processor {
         let config = setup.config(instance);
         let log = setup.dir().join(format!("run-{instance}.log"));
-        let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a file");
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a file");
         let log_from = file.metadata().expect("a size").len();
         let child = Command::new(env!("CARGO_BIN_EXE_meterfold"))
             .args(["run", "--config"])
@@ -267,7 +296,11 @@ impl Processor {
             .stderr(file)
             .spawn()
             .expect("the program starts");
-        Processor { child, log, log_from }
+        Processor {
+            child,
+            log,
+            log_from,
+        }
     }
 
     /// What it said since its start.
@@ -285,7 +318,8 @@ impl Processor {
     /// Partitions that it was given since its start, whatever became of them.
     pub fn ran(&self, setup: &Setup) -> Vec<u16> {
         let log = self.log();
-        let runs = |partition: &u16| log.contains(&format!("partition {partition} runs from commit"));
+        let runs =
+            |partition: &u16| log.contains(&format!("partition {partition} runs from commit"));
         (0..setup.partitions).filter(runs).collect()
     }
 
@@ -298,7 +332,11 @@ impl Processor {
         let began = Instant::now();
         while self.ran(setup).len() < usize::from(setup.partitions) {
             self.assert_lives("all partitions run");
-            assert!(began.elapsed() < PATIENCE, "not in time: all partitions run:\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not in time: all partitions run:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -308,7 +346,11 @@ impl Processor {
         let began = Instant::now();
         while !condition() {
             self.assert_lives(what);
-            assert!(began.elapsed() < PATIENCE, "not in time: {what}:\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not in time: {what}:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -322,7 +364,9 @@ impl Processor {
 
     /// Sends a signal by its name: TERM, STOP, CONT.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
         assert!(sent.expect("kill starts").success(), "the process is there");
     }
 
@@ -332,7 +376,11 @@ impl Processor {
         self.signal("TERM");
         let status = self.ended(Duration::from_secs(15));
         assert_eq!(status.code(), Some(0), "after SIGTERM:\n{}", self.log());
-        assert!(began.elapsed() < Duration::from_secs(10), "stopping took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "stopping took {:?}",
+            began.elapsed()
+        );
     }
 
     pub fn kill(mut self) {
@@ -368,11 +416,17 @@ impl Feed {
             .iter()
             .map(|input| {
                 let bytes = fs::read(input).expect("an input");
-                bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+                bytes
+                    .split(|byte| *byte == b'\n')
+                    .map(<[u8]>::to_vec)
+                    .collect()
             })
             .collect();
         let mut feed = Feed::default();
-        for traced in trace.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for traced in trace
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let traced: serde_json::Value = serde_json::from_slice(traced).expect("a trace line");
             let number = |name: &str| traced[name].as_u64().expect("a number") as usize;
             let line = &lines[number("input")][number("line") - 1];

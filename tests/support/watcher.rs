@@ -36,7 +36,9 @@ impl Watcher {
             while !told.load(Ordering::Relaxed) {
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                     let place = (message.partition(), message.offset());
-                    seen.entry(message.topic().to_owned()).or_default().push(place);
+                    seen.entry(message.topic().to_owned())
+                        .or_default()
+                        .push(place);
                 }
             }
             seen
@@ -49,10 +51,19 @@ impl Watcher {
         self.stop.store(true, Ordering::Relaxed);
         for (topic, places) in self.thread.join().expect("a reader") {
             let all = setup.broker.read_committed(&topic);
-            let all: Vec<_> = all.into_iter().map(|record| (record.partition, record.offset)).collect();
-            assert!(places.len() <= all.len(), "{topic}: a record that was read is gone");
+            let all: Vec<_> = all
+                .into_iter()
+                .map(|record| (record.partition, record.offset))
+                .collect();
+            assert!(
+                places.len() <= all.len(),
+                "{topic}: a record that was read is gone"
+            );
             for place in places {
-                assert!(all.contains(&place), "{topic}: {place:?} was read, and is not committed");
+                assert!(
+                    all.contains(&place),
+                    "{topic}: {place:?} was read, and is not committed"
+                );
             }
         }
     }

@@ -23,11 +23,23 @@ pub fn workload(setup: &Setup, events: usize, seed: u64) -> (Feed, Outputs) {
     let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
         .args(["generate", "--teams", "150", "--months", "2026-01..2026-02"])
         .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
-        .args(["--duplicates", "5", "--late", "2", "--malformed", "1", "--out"])
+        .args([
+            "--duplicates",
+            "5",
+            "--late",
+            "2",
+            "--malformed",
+            "1",
+            "--out",
+        ])
         .arg(&input)
         .output()
         .expect("the program starts");
-    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
+    assert!(
+        generated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&generated.stderr)
+    );
     let expected = file_run(setup, input.clone(), UNTIL);
     let feed = Feed::of_trace(&[input], &expected.trace, Some(UNTIL));
     (feed, expected)
@@ -55,17 +67,31 @@ pub fn assert_result(setup: &Setup, place: &str, expected: &Outputs) {
     for partition in 0..setup.partitions {
         let records = journal(setup, partition);
         for record in &records {
-            folded += record.dispositions.iter().map(|(_, count)| count).sum::<u64>();
-            folded += record.dead_letter_reasons.iter().map(|(_, count)| count).sum::<u64>();
+            folded += record
+                .dispositions
+                .iter()
+                .map(|(_, count)| count)
+                .sum::<u64>();
+            folded += record
+                .dead_letter_reasons
+                .iter()
+                .map(|(_, count)| count)
+                .sum::<u64>();
         }
         for pair in records.windows(2) {
             for ((topic, before), (_, after)) in pair[0].positions.iter().zip(&pair[1].positions) {
-                assert!(before <= after, "{place}: {topic} {partition} went back to {after}");
+                assert!(
+                    before <= after,
+                    "{place}: {topic} {partition} went back to {after}"
+                );
             }
         }
     }
     let inputs = setup.inputs();
-    let appended: usize = inputs.iter().map(|input| setup.broker.read_committed(input).len()).sum();
+    let appended: usize = inputs
+        .iter()
+        .map(|input| setup.broker.read_committed(input).len())
+        .sum();
     assert_eq!(folded, appended as u64, "{place}: a disposition a record");
     setup.assert_restored_accounts(place, &expected.accounts);
 }
@@ -73,7 +99,10 @@ pub fn assert_result(setup: &Setup, place: &str, expected: &Outputs) {
 /// In each topic the events of a team stand in the order of the file run.
 fn assert_order(setup: &Setup, place: &str, expected: &[u8]) {
     let mut wanted: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for line in expected.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in expected
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let (team, id) = team_and_id(line);
         let kind = id.split('/').next().expect("a kind").to_owned();
         wanted.entry((kind, team)).or_default().push(id);
@@ -82,7 +111,11 @@ fn assert_order(setup: &Setup, place: &str, expected: &[u8]) {
     for topic in DERIVED {
         for record in setup.broker.read_committed(&setup.topic(topic)) {
             let (team, id) = team_and_id(&record.value.expect("a value"));
-            assert_eq!(record.key, Some(team.clone().into_bytes()), "{place}: the key of {id}");
+            assert_eq!(
+                record.key,
+                Some(team.clone().into_bytes()),
+                "{place}: the key of {id}"
+            );
             found.entry((topic.to_owned(), team)).or_default().push(id);
         }
     }
@@ -121,7 +154,10 @@ impl<'a, 'b> Flow<'a, 'b> {
 
     /// Produces a share, if it is time.
     pub fn step(&mut self) {
-        if self.last.is_none_or(|last| last.elapsed() >= Self::INTERVAL) {
+        if self
+            .last
+            .is_none_or(|last| last.elapsed() >= Self::INTERVAL)
+        {
             self.produce(self.share);
             self.last = Some(Instant::now());
         }
@@ -155,6 +191,8 @@ impl<'a, 'b> Flow<'a, 'b> {
 
     pub fn during(&mut self, duration: Duration) {
         let began = Instant::now();
-        self.until("a while", duration * 2 + Duration::from_secs(60), || began.elapsed() >= duration);
+        self.until("a while", duration * 2 + Duration::from_secs(60), || {
+            began.elapsed() >= duration
+        });
     }
 }

@@ -18,7 +18,7 @@ const FLOORS: [(&str, u8); 9] = [
 ];
 
 /// These stand beside the house: floors 2 to 4 may import them, they import floors 0 and 1.
-const BESIDE: [&str; 2] = ["config", "telemetry"];
+const BESIDE: [&str; 3] = ["config", "fail_point", "telemetry"];
 
 /// The seams speak of what `wire` read; `wire` knows no seam.
 const EXCEPTION: (&str, &str) = ("ports", "wire");

@@ -1,0 +1,207 @@
+//! A worker's place in the group: what it is given, what is taken from it, and what it may commit
+//! as (`engine.md` 6).
+//!
+//! The inputs beside the usage topic follow it: the group subscribes to that alone, and the worker
+//! adds their partitions of the same number.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::ports::log::{Happening, LogError};
+use crate::wire::kafka_record::{RecordDecoder, RecordRules};
+
+use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
+use super::log::{KafkaLog, Owned, SEEK_TIMEOUT};
+use super::native::{GroupMetadata, PartitionQueue};
+use super::rebalance::Ownership;
+
+impl KafkaLog {
+    pub(super) fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
+        let failed = |what: &str, error: KafkaError| LogError::Failed(format!("{what}: {error}"));
+        let list = self.list(&partitions, Offset::Beginning)?;
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|error| failed("assign", error))?;
+        if !partitions.is_empty() {
+            self.consumer
+                .pause(&list)
+                .map_err(|error| failed("pause", error))?;
+        }
+        for partition in &partitions {
+            let rules = RecordRules {
+                partition: *partition,
+                ..self.rules
+            };
+            let mut decoder = RecordDecoder::new(rules, Arc::clone(&self.schemas));
+            self.schemata.teach(&mut decoder);
+            let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
+            for input in &mut inputs.inputs {
+                split(&self.consumer, input, *partition)?;
+            }
+            self.owned.insert(
+                *partition,
+                Owned {
+                    inputs,
+                    is_begun: false,
+                    is_held: false,
+                    wake_at: None,
+                    idle_asked_at: None,
+                    clock_moved_millis: 0,
+                },
+            );
+        }
+        tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
+        self.seek_begun()?;
+        Ok(Happening::Assigned(partitions))
+    }
+
+    /// While the group decides, the client pauses every partition; then it goes on from what it takes
+    /// for the application's position. That is one too far after an end of partition, and where it
+    /// was before a seek backwards: records would be passed over. So each is told where to go on.
+    pub(super) fn seek_begun(&mut self) -> Result<(), LogError> {
+        let begun = self.owned.iter().filter(|(_, owned)| owned.is_begun);
+        let begun: Vec<u16> = begun.map(|(partition, _)| *partition).collect();
+        begun
+            .into_iter()
+            .try_for_each(|partition| self.seek(partition))
+    }
+
+    /// Lets the client fetch the inputs of a partition from where they are to be read next. One whose
+    /// fetching ended in an error cannot be sought in: it is assigned anew.
+    pub(super) fn seek(&mut self, partition: u16) -> Result<(), LogError> {
+        let Some(owned) = self.owned.get_mut(&partition) else {
+            return Ok(());
+        };
+        for input in &mut owned.inputs.inputs {
+            let topic = input.topic.clone();
+            let failed = |what: &str, error: KafkaError| {
+                LogError::Failed(format!("{what} in {topic} {partition}: {error}"))
+            };
+            let place = |offset: Offset| {
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(&topic, i32::from(partition), offset)
+                    .map(|()| list)
+                    .map_err(|error| failed("seek", error))
+            };
+            let next = place(Offset::Offset(input.next_offset))?;
+            let sought = |list: TopicPartitionList| {
+                let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT)?;
+                list.elements()
+                    .iter()
+                    .try_for_each(|element| element.error())
+            };
+            let Err(error) = sought(next.clone()) else {
+                continue;
+            };
+            tracing::info!(
+                event = "fetch_again",
+                partition,
+                "{topic}: {error}; assigned anew"
+            );
+            let list = place(Offset::Beginning)?;
+            self.consumer
+                .incremental_unassign(&list)
+                .and_then(|()| self.consumer.incremental_assign(&list))
+                .and_then(|()| self.consumer.pause(&list))
+                .map_err(|error| failed("assign", error))?;
+            split(&self.consumer, input, partition)?;
+            sought(next).map_err(|error| failed("seek", error))?;
+            if owned.is_begun {
+                self.consumer
+                    .resume(&list)
+                    .map_err(|error| failed("resume", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn revoke(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
+        if partitions.is_empty() {
+            let list = TopicPartitionList::new();
+            self.unassign(&list)?;
+            self.seek_begun()?;
+            return Ok(Happening::Idle);
+        }
+        self.unreleased.clone_from(&partitions);
+        self.is_revoking = true;
+        Ok(match self.consumer.assignment_lost() {
+            true => {
+                tracing::warn!(event = "lost", "partitions {partitions:?} are lost");
+                Happening::Lost(partitions)
+            }
+            false => {
+                tracing::info!(event = "revoked", "revoked partitions {partitions:?}");
+                Happening::Revoked(partitions)
+            }
+        })
+    }
+
+    pub(super) fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {
+        self.consumer
+            .incremental_unassign(list)
+            .map_err(|error| LogError::Failed(format!("unassign: {error}")))
+    }
+
+    pub(super) fn list(
+        &self,
+        partitions: &[u16],
+        offset: Offset,
+    ) -> Result<TopicPartitionList, LogError> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            for topic in &self.topics {
+                list.add_partition_offset(topic, i32::from(*partition), offset)
+                    .map_err(|error| LogError::Failed(format!("{topic}: {error}")))?;
+            }
+        }
+        Ok(list)
+    }
+
+    /// s0: who this worker is in the group, before it folds anything of a commit.
+    pub(super) fn capture(&mut self) {
+        if self.captured.is_none() && !self.consumer.assignment_lost() {
+            self.captured = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing);
+            if self.consumer.assignment_lost() {
+                self.captured = None;
+            }
+        }
+    }
+
+    /// The metadata to commit with. After a revocation the generation has moved: it is taken again,
+    /// and used only if this is still the same member.
+    pub(super) fn metadata(&mut self) -> Option<GroupMetadata> {
+        if let Some(group) = &self.group {
+            return GroupMetadata::of_nobody(group);
+        }
+        self.capture();
+        let captured = self.captured.take()?;
+        if !self.is_revoking {
+            return Some(captured);
+        }
+        let now = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing)?;
+        let is_same = now.member() == captured.member()
+            && now.generation() >= captured.generation()
+            && !self.consumer.assignment_lost();
+        is_same.then_some(now)
+    }
+}
+
+/// Takes an input's records out of the main queue, into one of its own.
+fn split(
+    consumer: &BaseConsumer<Ownership>,
+    input: &mut Input,
+    partition: u16,
+) -> Result<(), LogError> {
+    match PartitionQueue::split(consumer, &input.topic, partition, FETCH_RECORDS_MAX) {
+        Some(queue) => input.attach(queue),
+        None => {
+            let topic = &input.topic;
+            let text = format!("{topic}: the queue of partition {partition} is not there");
+            return Err(LogError::Failed(text));
+        }
+    }
+    Ok(())
+}

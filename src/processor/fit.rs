@@ -1,0 +1,109 @@
+//! Whether stored state fits what is configured: version of the rules, topics, settings, rate book.
+
+use std::sync::Arc;
+
+use crate::billing::rate_book::RateBook;
+use crate::billing::time::Instant;
+use crate::ports::log::{Halt, HaltCode};
+use crate::wire::meta::{FOLD_VERSION, Meta};
+use crate::wire::rate_book::{self, BookChange};
+
+use super::start::StartSettings;
+
+/// Why a partition cannot be folded as it is configured.
+pub enum Unfit {
+    /// Only this partition stands still.
+    Halt(Halt),
+    /// The configuration is wrong: the process ends with 4.
+    Invalid(String),
+}
+
+/// The rate book in force, and whether it has to be adopted first.
+pub struct BookInForce {
+    pub book: Arc<RateBook>,
+    pub is_new: bool,
+}
+
+/// What META of `partition` says against what is configured.
+pub fn check(partition: u16, meta: &Meta, settings: &StartSettings) -> Result<(), Unfit> {
+    if meta.fold_version > FOLD_VERSION {
+        return Err(halt(
+            HaltCode::VersionNewer,
+            format!(
+                "state was folded by rules of version {}, this program knows {FOLD_VERSION}: run the \
+                 newer program",
+                meta.fold_version
+            ),
+        ));
+    }
+    if meta.partition_count != settings.log.partition_count {
+        return Err(halt(
+            HaltCode::PartitionsChanged,
+            format!(
+                "state was made with {} partitions, the inputs have {}: teams would be split; create \
+                 new topics and move over, as the guide says",
+                meta.partition_count, settings.log.partition_count
+            ),
+        ));
+    }
+    if meta.settings_digest != settings.log.settings_digest {
+        return Err(Unfit::Invalid(format!(
+            "partition {partition}: recorded_time, or the horizon or skew of the rate book, is another \
+             than state was made with; set them back"
+        )));
+    }
+    let topics: Vec<&String> = meta.positions.iter().map(|(topic, _)| topic).collect();
+    if topics.iter().copied().ne(&settings.log.inputs) {
+        return Err(Unfit::Invalid(format!(
+            "partition {partition}: state was made from the inputs {topics:?}, the configuration has \
+             {:?}; set topics.api_calls and topics.accounts back",
+            settings.log.inputs
+        )));
+    }
+    Ok(())
+}
+
+/// The stored book or the configured one (`engine.md` 5).
+pub fn book_in_force(
+    partition: u16,
+    stored: &[u8],
+    meta: &Meta,
+    settings: &StartSettings,
+) -> Result<BookInForce, Unfit> {
+    let invalid = |reason: &dyn std::fmt::Display| {
+        Unfit::Invalid(format!(
+            "rate book: {reason}; state of partition {partition} was made with another one"
+        ))
+    };
+    let configured = |is_new| BookInForce {
+        book: Arc::clone(&settings.parsed_book),
+        is_new,
+    };
+    let change =
+        rate_book::compare(stored, &settings.book.text).map_err(|faults| invalid(&faults))?;
+    match change {
+        BookChange::Same => Ok(configured(false)),
+        BookChange::Older => Ok(BookInForce {
+            book: Arc::new(rate_book::read(stored).map_err(|faults| invalid(&faults))?),
+            is_new: false,
+        }),
+        BookChange::Appended { first_card } => {
+            let clock = meta.clock.unwrap_or(Instant::EPOCH);
+            match rate_book::check_adoption(&settings.parsed_book, first_card, clock) {
+                Ok(()) => Ok(configured(true)),
+                Err(faults) => Err(halt(
+                    HaltCode::BookTooLate,
+                    format!(
+                        "{faults}; the clock stands at {clock}: give a later effective_from, or: \
+                         meterfold recover --partition {partition} --accept-book"
+                    ),
+                )),
+            }
+        }
+        BookChange::Different { fault, .. } => Err(invalid(&fault)),
+    }
+}
+
+fn halt(code: HaltCode, text: String) -> Unfit {
+    Unfit::Halt(Halt::new(code, text))
+}
