@@ -5,6 +5,8 @@
 //! adds their partitions of the same number.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -17,6 +19,9 @@ use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
 use super::log::{KafkaLog, Owned, SEEK_TIMEOUT};
 use super::native::{GroupMetadata, PartitionQueue};
 use super::rebalance::Ownership;
+
+/// Between two tries to seek in a partition whose fetching has not started yet.
+const SEEK_AGAIN: Duration = Duration::from_millis(10);
 
 impl KafkaLog {
     pub(super) fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
@@ -107,8 +112,16 @@ impl KafkaLog {
                 .and_then(|()| self.consumer.incremental_assign(&list))
                 .and_then(|()| self.consumer.pause(&list))
                 .map_err(|error| failed("assign", error))?;
+            // It is paused. Fetching starts when the old one has stopped, and only then can be sought;
+            // till then the client may forward its queue to the main one again.
+            let since = Monotonic::now();
+            while let Err(error) = sought(next.clone()) {
+                if since.elapsed() > SEEK_TIMEOUT {
+                    return Err(failed("seek", error));
+                }
+                thread::sleep(SEEK_AGAIN);
+            }
             split(&self.consumer, input, partition)?;
-            sought(next).map_err(|error| failed("seek", error))?;
             if owned.is_begun {
                 self.consumer
                     .resume(&list)
