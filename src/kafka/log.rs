@@ -26,6 +26,7 @@ use super::native::{self, GroupMetadata};
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
+use super::unowned::Unowned;
 
 /// Time for a question to the group's coordinator.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ pub struct KafkaLog {
     pub(super) group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
     pub(super) owned: BTreeMap<u16, Owned>,
+    pub(super) application: String,
     kept: BTreeMap<u16, KeptReader>,
     pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
@@ -58,6 +60,8 @@ pub struct KafkaLog {
     pub(super) is_revoking: bool,
     pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
+    /// None: the brokers assign, and leave nothing over.
+    pub(super) unowned: Option<Unowned>,
     pub(super) wall_rests_until: Option<Monotonic>,
     pub(super) recycled: Vec<Piece>,
     pub(super) first_number: u64,
@@ -122,6 +126,7 @@ impl KafkaLog {
         Ok(KafkaLog {
             group: None,
             owned: BTreeMap::new(),
+            application: config.application.clone(),
             kept: BTreeMap::new(),
             asker: BaseConsumer::from_config(&asker).map_err(invalid)?,
             transactions: Transactions::new(
@@ -152,6 +157,7 @@ impl KafkaLog {
             is_revoking: false,
             unreleased: Vec::new(),
             released: Vec::new(),
+            unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
             wall_rests_until: None,
             recycled: Vec::new(),
             first_number: 0,
@@ -250,6 +256,7 @@ impl Log for KafkaLog {
             };
         }
         if !self.is_revoking {
+            self.look_for_unowned()?;
             self.capture();
             if let Some(happening) = self.fetch()? {
                 return Ok(happening);

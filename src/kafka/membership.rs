@@ -152,6 +152,36 @@ impl KafkaLog {
         })
     }
 
+    /// Leaves the group and joins it again where it has left partitions to nobody.
+    pub(super) fn look_for_unowned(&mut self) -> Result<(), LogError> {
+        let Some(unowned) = self.unowned.as_mut().filter(|it| it.is_due()) else {
+            return Ok(());
+        };
+        let metadata = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing);
+        let Some(metadata) = metadata else {
+            return Ok(());
+        };
+        let topic = self.topics[0].as_str();
+        let found = unowned.look(
+            &self.asker,
+            &self.application,
+            topic,
+            self.rules.partitions,
+            &metadata.member(),
+        );
+        if found.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            event = "unowned",
+            "partitions {found:?} have no member though the group is at rest; joining again"
+        );
+        self.consumer.unsubscribe();
+        self.consumer
+            .subscribe(&[topic])
+            .map_err(|error| LogError::Failed(format!("subscribe: {error}")))
+    }
+
     pub(super) fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {
         self.consumer
             .incremental_unassign(list)

@@ -7,7 +7,7 @@ use meterfold::billing::time::Instant;
 use meterfold::wire::journal::{self, JournalRecord};
 use meterfold::wire::record_bytes;
 
-use super::support::journal::journal;
+use super::support::journal::{folded_count, journal};
 use super::support::kafka::Record;
 use super::support::processor::{DERIVED, Processor, Setup};
 use super::support::workload::file_run;
@@ -55,8 +55,11 @@ pub fn folded(setup: &Setup, partition: u16) -> Folded {
             journal::digest(&bytes),
             "{place}: input digest"
         );
-        let dispositions: u64 = commit.dispositions.iter().map(|(_, count)| count).sum();
-        assert_eq!(dispositions, count, "{place}: a disposition a record");
+        assert_eq!(
+            folded_count(commit),
+            count,
+            "{place}: a disposition a record"
+        );
     }
     for (topic, input) in setup.inputs().iter().zip(&waiting) {
         assert!(

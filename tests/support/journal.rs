@@ -61,3 +61,14 @@ pub fn journal(setup: &Setup, partition: u16) -> Vec<JournalRecord> {
     );
     records
 }
+
+/// How many records a commit folded: each has a disposition, or is a dead letter.
+pub fn folded_count(commit: &JournalRecord) -> u64 {
+    let dispositions: u64 = commit.dispositions.iter().map(|(_, count)| count).sum();
+    let dead_letters: u64 = commit
+        .dead_letter_reasons
+        .iter()
+        .map(|(_, count)| count)
+        .sum();
+    dispositions + dead_letters
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::journal::journal;
+use super::journal::{folded_count, journal};
 use super::processor::{DERIVED, Feed, Setup};
 use super::program::{Outputs, Replay};
 
@@ -66,18 +66,7 @@ pub fn assert_result(setup: &Setup, place: &str, expected: &Outputs) {
     let mut folded = 0;
     for partition in 0..setup.partitions {
         let records = journal(setup, partition);
-        for record in &records {
-            folded += record
-                .dispositions
-                .iter()
-                .map(|(_, count)| count)
-                .sum::<u64>();
-            folded += record
-                .dead_letter_reasons
-                .iter()
-                .map(|(_, count)| count)
-                .sum::<u64>();
-        }
+        folded += records.iter().map(folded_count).sum::<u64>();
         for pair in records.windows(2) {
             for ((topic, before), (_, after)) in pair[0].positions.iter().zip(&pair[1].positions) {
                 assert!(
