@@ -224,7 +224,7 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Replaced(text),
                 code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
