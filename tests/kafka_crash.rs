@@ -9,17 +9,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use support::kafka::Broker;
-use support::processor::{DERIVED, Feed, Processor, Setup};
-use support::program::{Outputs, Replay};
+use support::processor::{Feed, Processor, Setup};
 use support::random::Random;
+use support::watcher::Watcher;
+use support::workload::{assert_result, example_rates, workload};
 
 /// Where a process kills itself; the last one only happens while a partition is restored.
 const STEPS: [&str; 10] = [
@@ -46,7 +43,7 @@ fn kills() -> usize {
 #[test]
 fn killed_at_every_step_nothing_is_lost_or_doubled() {
     let broker = Broker::shared();
-    let rates = rates();
+    let rates = example_rates();
     let setup = Setup::new(broker, "crash", PARTITIONS, &rates);
     setup.create_topics();
     let (feed, expected) = workload(&setup, 12_000, 17);
@@ -62,25 +59,8 @@ fn killed_at_every_step_nothing_is_lost_or_doubled() {
             "no process died at {step}: {killed:?}"
         );
     }
-    let seen = reader.stop();
-    check(&setup, &expected, "after the kills");
-    for (topic, values) in seen {
-        let all = setup.broker.read_committed(&topic);
-        let all: Vec<_> = all
-            .into_iter()
-            .map(|record| (record.partition, record.offset))
-            .collect();
-        assert!(
-            values.len() <= all.len(),
-            "{topic}: a record that was read is gone"
-        );
-        for place in values {
-            assert!(
-                all.contains(&place),
-                "{topic}: {place:?} was read, and is not committed"
-            );
-        }
-    }
+    reader.stop(&setup);
+    assert_result(&setup, "after the kills", &expected);
 }
 
 /// Runs instances that die, one after another at each step and at random moments, until enough have
@@ -172,109 +152,4 @@ fn churn(setup: &Setup, feed: &Feed, kills: usize) -> BTreeMap<String, usize> {
         processor.stop();
     }
     killed
-}
-
-/// Derived events, their order for each team, and state restored from the changelog.
-fn check(setup: &Setup, expected: &Outputs, place: &str) {
-    setup.assert_derived(place, &expected.derived);
-    for topic in DERIVED {
-        let mut last: BTreeMap<Vec<u8>, String> = BTreeMap::new();
-        for record in setup.broker.read_committed(&setup.topic(topic)) {
-            let team = record.key.clone().expect("a team");
-            let event: serde_json::Value =
-                serde_json::from_str(&record.value_text()).expect("JSON");
-            let time = event["time"].as_str().expect("a time").to_owned();
-            if let Some(before) = last.insert(team, time.clone()) {
-                assert!(
-                    before <= time,
-                    "{place}: {topic}: {before} came before {time}"
-                );
-            }
-        }
-    }
-    setup.assert_restored_accounts(place, &expected.accounts);
-}
-
-fn rates() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/rates/aps-example.json")
-}
-
-/// Two months of events with duplicates, late and malformed ones, and what a file run makes of them.
-fn workload(setup: &Setup, events: usize, seed: u64) -> (Feed, Outputs) {
-    let input = setup.dir().join("input.ndjson");
-    let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-        .args(["generate", "--teams", "150", "--months", "2026-01..2026-02"])
-        .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
-        .args([
-            "--duplicates",
-            "5",
-            "--late",
-            "2",
-            "--malformed",
-            "1",
-            "--out",
-        ])
-        .arg(&input)
-        .output()
-        .expect("the program starts");
-    assert!(
-        generated.status.success(),
-        "{}",
-        String::from_utf8_lossy(&generated.stderr)
-    );
-    let until = "2026-04-01T00:00:00Z";
-    let replay = Replay {
-        rates: setup.rates.clone(),
-        out: setup.dir().join("expected"),
-        inputs: vec![input.clone()],
-        until: Some(until.to_owned()),
-        flags: vec!["--trace"],
-        ..Replay::default()
-    };
-    let expected = replay.succeed();
-    let feed = Feed::of_trace(&[input], &expected.trace, Some(until));
-    (feed, expected)
-}
-
-/// Reads derived topics at read_committed all the time, as a subscriber does.
-struct Watcher {
-    stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<BTreeMap<String, Vec<(i32, i64)>>>,
-}
-
-impl Watcher {
-    fn start(setup: &Setup) -> Watcher {
-        use rdkafka::Message;
-        use rdkafka::consumer::{BaseConsumer, Consumer};
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut client = setup.broker.client();
-        client
-            .set("group.id", format!("{}-watcher", setup.name))
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false");
-        let consumer: BaseConsumer = client.create().expect("a consumer");
-        let topics = DERIVED.map(|topic| setup.topic(topic));
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).expect("a subscription");
-        let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let mut seen: BTreeMap<String, Vec<(i32, i64)>> = BTreeMap::new();
-            while !told.load(Ordering::Relaxed) {
-                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                    let place = (message.partition(), message.offset());
-                    seen.entry(message.topic().to_owned())
-                        .or_default()
-                        .push(place);
-                }
-            }
-            seen
-        });
-        Watcher { stop, thread }
-    }
-
-    fn stop(self) -> BTreeMap<String, Vec<(i32, i64)>> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("a reader")
-    }
 }

@@ -36,7 +36,9 @@ fn rates() -> PathBuf {
 }
 
 fn now_millis() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     i64::try_from(now.as_millis()).expect("a time")
 }
 
@@ -70,7 +72,10 @@ fn poisons(registry: &Registry) -> Vec<Poison> {
     let (home, away) = (team_in(0, "home"), team_in(1, "away"));
     let schema = include_str!("../schemas/input/api-call.v1.avsc");
     let known = registry.register("api-calls-value", schema);
-    let strange = registry.register("others-value", r#"{"type":"record","name":"Other","fields":[]}"#);
+    let strange = registry.register(
+        "others-value",
+        r#"{"type":"record","name":"Other","fields":[]}"#,
+    );
     let unknown = 2_000_000_000;
     let framed = |id: u32, datum: &[u8]| [&[0][..], &id.to_be_bytes(), datum].concat();
     let to = |partition: i32, key: &str, value: &[u8]| NewRecord::new(partition, key, value);
@@ -87,7 +92,12 @@ fn poisons(registry: &Registry) -> Vec<Poison> {
     };
     let of_schema = |id: u32, datum: &[u8], detail| Poison {
         schema_id: Some(id),
-        ..poison("api-calls", to(0, &home, &framed(id, datum)), "malformed", detail)
+        ..poison(
+            "api-calls",
+            to(0, &home, &framed(id, datum)),
+            "malformed",
+            detail,
+        )
     };
     let of_rules = |record, reason, detail| Poison {
         stage: "admit",
@@ -109,10 +119,30 @@ fn poisons(registry: &Registry) -> Vec<Poison> {
     tick.key = None;
     let large_key = "k".repeat(5_000);
     vec![
-        poison("api-calls", to(0, &home, b"not JSON"), "malformed", "record"),
-        poison("api-calls", to(1, &away, b"{\"specversion\":\"1.0\""), "malformed", "record"),
-        poison("api-calls", to(0, &home, b"\xff\xfe\x00"), "malformed", "record"),
-        poison("api-calls", to(0, &home, b"\xc3\x01\0\0\0\0\0\0\0\0xyz"), "malformed", "record"),
+        poison(
+            "api-calls",
+            to(0, &home, b"not JSON"),
+            "malformed",
+            "record",
+        ),
+        poison(
+            "api-calls",
+            to(1, &away, b"{\"specversion\":\"1.0\""),
+            "malformed",
+            "record",
+        ),
+        poison(
+            "api-calls",
+            to(0, &home, b"\xff\xfe\x00"),
+            "malformed",
+            "record",
+        ),
+        poison(
+            "api-calls",
+            to(0, &home, b"\xc3\x01\0\0\0\0\0\0\0\0xyz"),
+            "malformed",
+            "record",
+        ),
         poison("api-calls", no_value, "malformed", "record"),
         of_schema(known, b"\x08c-av", "record"),
         of_schema(known, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "record"),
@@ -120,18 +150,68 @@ fn poisons(registry: &Registry) -> Vec<Poison> {
         of_schema(unknown, b"\x02", "schema_id"),
         poison("api-calls", with_headers, "malformed", "data.quantity"),
         poison("accounts", with_null_header, "malformed", "specversion"),
-        poison("api-calls", to(0, &home, &vec![b'x'; MIB]), "too_large", "record"),
-        poison("api-calls", to(1, &large_key, &vec![b'y'; 3 * MIB]).with_header("a", "b"), "too_large", "record"),
-        poison("api-calls", to(0, "stranger", call("c-1", &home, now, "1").as_bytes()), "wrong_key", "key"),
+        poison(
+            "api-calls",
+            to(0, &home, &vec![b'x'; MIB]),
+            "too_large",
+            "record",
+        ),
+        poison(
+            "api-calls",
+            to(1, &large_key, &vec![b'y'; 3 * MIB]).with_header("a", "b"),
+            "too_large",
+            "record",
+        ),
+        poison(
+            "api-calls",
+            to(0, "stranger", call("c-1", &home, now, "1").as_bytes()),
+            "wrong_key",
+            "key",
+        ),
         poison("api-calls", no_key, "wrong_key", "key"),
-        poison("api-calls", to(0, &away, call("c-2", &away, now, "1").as_bytes()), "wrong_partition", "partition"),
-        poison("api-calls", to(0, &home, tokens.as_bytes()), "wrong_topic", "type"),
-        poison("accounts", to(0, &home, event("surprise", "s-1", &home, now, "{}").as_bytes()), "unknown_type", "type"),
+        poison(
+            "api-calls",
+            to(0, &away, call("c-2", &away, now, "1").as_bytes()),
+            "wrong_partition",
+            "partition",
+        ),
+        poison(
+            "api-calls",
+            to(0, &home, tokens.as_bytes()),
+            "wrong_topic",
+            "type",
+        ),
+        poison(
+            "accounts",
+            to(
+                0,
+                &home,
+                event("surprise", "s-1", &home, now, "{}").as_bytes(),
+            ),
+            "unknown_type",
+            "type",
+        ),
         poison("accounts", tick, "tick_not_allowed", "type"),
-        of_rules(home_call("c-3", now, "-1"), "negative_quantity", "data.quantity"),
-        of_rules(home_call("c-4", now, "1000000000000001"), "quantity_too_large", "data.quantity"),
-        of_rules(home_call("c-5", now + 24 * HOUR_MILLIS, "1"), "time_in_future", "time"),
-        of_rules(home_call("c-6", now - 90 * 24 * HOUR_MILLIS, "1"), "too_old", "time"),
+        of_rules(
+            home_call("c-3", now, "-1"),
+            "negative_quantity",
+            "data.quantity",
+        ),
+        of_rules(
+            home_call("c-4", now, "1000000000000001"),
+            "quantity_too_large",
+            "data.quantity",
+        ),
+        of_rules(
+            home_call("c-5", now + 24 * HOUR_MILLIS, "1"),
+            "time_in_future",
+            "time",
+        ),
+        of_rules(
+            home_call("c-6", now - 90 * 24 * HOUR_MILLIS, "1"),
+            "too_old",
+            "time",
+        ),
     ]
 }
 
@@ -180,8 +260,12 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
     let mut setup = Setup::new(broker, "poison", PARTITIONS, &rates());
     setup.has_accounts = true;
     setup.is_record_time = false;
-    setup.extra.push(("", "on_wrong_partition = \"dead_letter\"".to_owned()));
-    setup.extra.push(("http", format!("[registry]\nurl = \"{}\"", registry.url())));
+    setup
+        .extra
+        .push(("", "on_wrong_partition = \"dead_letter\"".to_owned()));
+    setup
+        .extra
+        .push(("http", format!("[registry]\nurl = \"{}\"", registry.url())));
     setup.create_topics();
 
     let poisons = poisons(&registry);
@@ -213,7 +297,10 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
         fs::remove_file(&dying.log).expect("its log");
         has_seen_aborted |= assert_letters_of_committed(&setup, &letters);
     }
-    assert!(has_seen_aborted, "no process died with dead letters sent and not committed");
+    assert!(
+        has_seen_aborted,
+        "no process died with dead letters sent and not committed"
+    );
     rest.for_each(&mut feed);
     let good = u64::try_from(poisons.len()).expect("a count");
 
@@ -222,7 +309,10 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
     processor.stop();
 
     let found = broker.read_committed(&letters);
-    assert!(broker.read_uncommitted(&letters).len() > found.len(), "aborted ones lie there too");
+    assert!(
+        broker.read_uncommitted(&letters).len() > found.len(),
+        "aborted ones lie there too"
+    );
     assert_eq!(found.len(), poisons.len());
     for (poison, offset) in poisons.iter().zip(&offsets) {
         let topic = setup.topic(poison.topic);
@@ -233,18 +323,31 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
             .find(|record| record.partition == poison.record.partition && record.offset == *offset)
             .expect("it was appended");
         let headers = poison.headers(&topic, original);
-        let matching: Vec<&Record> = found.iter().filter(|letter| letter.headers == headers).collect();
+        let matching: Vec<&Record> = found
+            .iter()
+            .filter(|letter| letter.headers == headers)
+            .collect();
         let [letter] = matching[..] else {
             let near: Vec<_> = found
                 .iter()
                 .filter(|letter| letter.partition == original.partition)
                 .map(|letter| &letter.headers)
                 .collect();
-            panic!("{place}: {} with headers {headers:?}; there are {near:?}", matching.len());
+            panic!(
+                "{place}: {} with headers {headers:?}; there are {near:?}",
+                matching.len()
+            );
         };
         assert_eq!(letter.partition, original.partition, "{place}");
-        assert_eq!(letter.key, cut(original.key.as_ref(), poison.is_cut(), 4 << 10), "{place}");
-        assert!(letter.value == cut(original.value.as_ref(), poison.is_cut(), MIB), "{place}: value");
+        assert_eq!(
+            letter.key,
+            cut(original.key.as_ref(), poison.is_cut(), 4 << 10),
+            "{place}"
+        );
+        assert!(
+            letter.value == cut(original.value.as_ref(), poison.is_cut(), MIB),
+            "{place}: value"
+        );
     }
     // The good events were folded, each once: accounts say what became of them.
     let accounts = setup.accounts(0);
@@ -254,7 +357,10 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
         .map(|line| {
             let account: Json = serde_json::from_slice(line).expect("an account");
             let counts = account["dispositions"].as_object().expect("counts");
-            counts.values().map(|count| count.as_u64().expect("a count")).sum::<u64>()
+            counts
+                .values()
+                .map(|count| count.as_u64().expect("a count"))
+                .sum::<u64>()
         })
         .sum();
     assert_eq!(folded, good);
@@ -278,7 +384,9 @@ fn assert_letters_of_committed(setup: &Setup, letters: &str) -> bool {
     let committed = broker.read_committed(letters);
     let all = broker.read_uncommitted(letters);
     for letter in &all {
-        let is_committed = committed.iter().any(|found| found.headers == letter.headers);
+        let is_committed = committed
+            .iter()
+            .any(|found| found.headers == letter.headers);
         assert_eq!(is_committed, is_folded(letter), "{:?}", letter.headers);
     }
     all.iter().any(|letter| !is_folded(letter))
@@ -297,7 +405,11 @@ fn dead_letters(setup: &Setup, arguments: &[&str]) -> Output {
 #[track_caller]
 fn succeed(setup: &Setup, arguments: &[&str]) -> String {
     let output = dead_letters(setup, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        stderr(&output)
+    );
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -313,17 +425,27 @@ fn fail(setup: &Setup, code: i32, arguments: &[&str]) -> (String, String) {
 fn letters_are_shown_and_repaired_ones_count_once() {
     let broker = Broker::shared();
     let mut setup = Setup::new(broker, "repair", PARTITIONS, &rates());
-    setup.extra.push(("", "on_wrong_partition = \"dead_letter\"".to_owned()));
+    setup
+        .extra
+        .push(("", "on_wrong_partition = \"dead_letter\"".to_owned()));
     setup.create_topics();
     let input = setup.topic("api-calls");
-    let at = Instant::parse("2026-01-10T10:00:00Z").expect("a time").millis();
+    let at = Instant::parse("2026-01-10T10:00:00Z")
+        .expect("a time")
+        .millis();
     let (home, away) = (team_in(0, "home"), team_in(1, "away"));
     let created = |record: NewRecord, minute: i64| record.created_at(at + minute * 60_000);
     let records = [
-        created(NewRecord::new(0, &home, call("c-1", &home, at, "\"7\"")).with_header("trace", "00-1"), 1),
+        created(
+            NewRecord::new(0, &home, call("c-1", &home, at, "\"7\"")).with_header("trace", "00-1"),
+            1,
+        ),
         created(NewRecord::new(0, &away, call("c-2", &away, at, "1")), 2),
         created(NewRecord::new(0, &home, "x".repeat(2 * MIB)), 3),
-        created(NewRecord::new(0, "stranger", call("c-3", &home, at, "1")), 4),
+        created(
+            NewRecord::new(0, "stranger", call("c-3", &home, at, "1")),
+            4,
+        ),
         created(NewRecord::new(1, &away, "{"), 5),
     ];
     for record in records.clone() {
@@ -341,34 +463,81 @@ fn letters_are_shown_and_repaired_ones_count_once() {
             let is_cut = shown["truncated"] == true;
             assert_eq!(shown["value_bytes"] == MIB, is_cut);
             assert_eq!(shown["record"]["topic"], *input);
-            (text("reason"), shown["partition"].to_string(), shown["offset"].to_string())
+            (
+                text("reason"),
+                shown["partition"].to_string(),
+                shown["offset"].to_string(),
+            )
         })
         .collect();
     let reasons: Vec<&str> = places.iter().map(|(reason, ..)| reason.as_str()).collect();
-    assert_eq!(reasons, ["malformed", "wrong_partition", "too_large", "wrong_key", "malformed"]);
+    assert_eq!(
+        reasons,
+        [
+            "malformed",
+            "wrong_partition",
+            "too_large",
+            "wrong_key",
+            "malformed"
+        ]
+    );
 
     let table = succeed(&setup, &["list"]);
-    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["at", "reason", "detail", "record", "key", "bytes"]);
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["at", "reason", "detail", "record", "key", "bytes"]
+    );
     let (_, partition, offset) = &places[2];
     let cut = format!("{MIB}+");
     assert_eq!(
         lines[3],
-        [&format!("{partition}@{offset}"), "too_large", "record", &input, "0@2", &home, &cut]
+        [
+            &format!("{partition}@{offset}"),
+            "too_large",
+            "record",
+            &input,
+            "0@2",
+            &home,
+            &cut
+        ]
     );
-    assert_eq!(succeed(&setup, &["list", "--reason", "too_large"]).lines().count(), 2);
-    assert_eq!(succeed(&setup, &["list", "--partition", "1"]).lines().count(), 2);
+    assert_eq!(
+        succeed(&setup, &["list", "--reason", "too_large"])
+            .lines()
+            .count(),
+        2
+    );
+    assert_eq!(
+        succeed(&setup, &["list", "--partition", "1"])
+            .lines()
+            .count(),
+        2
+    );
     let output = dead_letters(&setup, &["list", "--limit", "2"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
-    assert!(stderr(&output).contains("more than 2; raise --limit"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("more than 2; raise --limit"),
+        "{}",
+        stderr(&output)
+    );
     let output = dead_letters(&setup, &["list", "--reason", "too_old"]);
     assert!(output.stdout.is_empty() && stderr(&output).contains("there are none"));
 
     // Without --execute nothing is sent; what could not be is named.
     let ends = broker.end_offsets(&input);
     let (said, error) = fail(&setup, 10, &["replay", "--all"]);
-    assert!(said.ends_with("3 would be sent; send them with --execute\n"), "{said}");
-    assert!(error.contains("only the beginning of it was kept") && error.contains("0@2"), "{error}");
+    assert!(
+        said.ends_with("3 would be sent; send them with --execute\n"),
+        "{said}"
+    );
+    assert!(
+        error.contains("only the beginning of it was kept") && error.contains("0@2"),
+        "{error}"
+    );
     assert!(error.contains("its key is not its subject"), "{error}");
     assert!(error.contains("2 dead letters cannot be sent"), "{error}");
     assert_eq!(broker.end_offsets(&input), ends);
@@ -384,47 +553,108 @@ fn letters_are_shown_and_repaired_ones_count_once() {
     let repaired = sent.last().expect("the repaired one");
     assert_eq!(repaired.value_text(), call("c-1", &home, at, "7"));
     assert_eq!(repaired.key.as_deref(), Some(home.as_bytes()));
-    assert_eq!(repaired.headers, [("trace".to_owned(), Some(b"00-1".to_vec()))]);
+    assert_eq!(
+        repaired.headers,
+        [("trace".to_owned(), Some(b"00-1".to_vec()))]
+    );
     assert_eq!(repaired.timestamp, at + 60_000);
 
     // Sent once more it is a duplicate. The other one was not repaired by that: it is back.
     let (_, partition, offset) = &places[0];
-    let one = ["replay", "--partition", partition, "--offset", offset, "--execute"];
+    let one = [
+        "replay",
+        "--partition",
+        partition,
+        "--offset",
+        offset,
+        "--execute",
+    ];
     succeed(&setup, &[&one[..], &edit].concat());
-    assert_eq!(succeed(&setup, &["list", "--partition", "1"]).lines().count(), 3);
+    assert_eq!(
+        succeed(&setup, &["list", "--partition", "1"])
+            .lines()
+            .count(),
+        3
+    );
 
     // One of a wrong partition goes to its team's.
-    let said = succeed(&setup, &["replay", "--reason", "wrong_partition", "--execute"]);
-    assert!(said.contains(&format!("sent to {input} partition 1")), "{said}");
+    let said = succeed(
+        &setup,
+        &["replay", "--reason", "wrong_partition", "--execute"],
+    );
+    assert!(
+        said.contains(&format!("sent to {input} partition 1")),
+        "{said}"
+    );
     // A file repairs one of a wrong key: the subject becomes the key.
     let (_, partition, offset) = &places[3];
     let file = setup.dir().join("repaired.json");
     fs::write(&file, call("c-3", "stranger", at, "1")).expect("a file");
     let value = ["--value", file.to_str().expect("a path"), "--execute"];
-    succeed(&setup, &[&["replay", "--partition", partition, "--offset", offset][..], &value].concat());
+    succeed(
+        &setup,
+        &[
+            &["replay", "--partition", partition, "--offset", offset][..],
+            &value,
+        ]
+        .concat(),
+    );
     processor.wait_until_folded(&setup);
 
     // What stops a replay.
-    let (_, error) = fail(&setup, 1, &["replay", "--reason", "malformed", "--edit", "exit 3"]);
-    assert!(error.contains("--edit") && error.contains("exit status: 3"), "{error}");
+    let (_, error) = fail(
+        &setup,
+        1,
+        &["replay", "--reason", "malformed", "--edit", "exit 3"],
+    );
+    assert!(
+        error.contains("--edit") && error.contains("exit status: 3"),
+        "{error}"
+    );
     let big = setup.dir().join("big.json");
     fs::write(&big, vec![b'x'; MIB + 1]).expect("a file");
     let value = ["--value", big.to_str().expect("a path")];
-    let (_, error) = fail(&setup, 10, &[&["replay", "--partition", partition, "--offset", offset][..], &value].concat());
+    let (_, error) = fail(
+        &setup,
+        10,
+        &[
+            &["replay", "--partition", partition, "--offset", offset][..],
+            &value,
+        ]
+        .concat(),
+    );
     assert!(error.contains("more than 1048576"), "{error}");
-    let (_, error) = fail(&setup, 2, &["replay", "--partition", "0", "--offset", "4711"]);
-    assert!(error.contains("there is no dead letter; take a place"), "{error}");
+    let (_, error) = fail(
+        &setup,
+        2,
+        &["replay", "--partition", "0", "--offset", "4711"],
+    );
+    assert!(
+        error.contains("there is no dead letter; take a place"),
+        "{error}"
+    );
     let (_, error) = fail(&setup, 2, &["replay", "--partition", "7", "--offset", "0"]);
     assert!(error.contains("there is no dead letter"), "{error}");
 
     processor.stop();
     let accounts = String::from_utf8(setup.accounts(0)).expect("text");
     let dispositions = |team: &str| -> (u64, u64) {
-        let lines = accounts.lines().map(|line| serde_json::from_str::<Json>(line).expect("an account"));
-        let counts = lines.into_iter().find(|account| account["team"] == team).expect("the team");
+        let lines = accounts
+            .lines()
+            .map(|line| serde_json::from_str::<Json>(line).expect("an account"));
+        let counts = lines
+            .into_iter()
+            .find(|account| account["team"] == team)
+            .expect("the team");
         let counts = counts["dispositions"].as_object().expect("counts").clone();
-        let all = counts.values().map(|count| count.as_u64().expect("a count")).sum::<u64>();
-        (all, counts.get("duplicate").and_then(Json::as_u64).unwrap_or(0))
+        let all = counts
+            .values()
+            .map(|count| count.as_u64().expect("a count"))
+            .sum::<u64>();
+        (
+            all,
+            counts.get("duplicate").and_then(Json::as_u64).unwrap_or(0),
+        )
     };
     assert_eq!(dispositions(&home), (2, 1));
     assert_eq!(dispositions(&away), (1, 0));
@@ -452,8 +682,14 @@ fn foreign_records_are_shown_and_not_sent() {
     assert_eq!(table.lines().count(), 3, "{table}");
     let (said, error) = fail(&setup, 10, &["replay", "--all", "--execute"]);
     assert_eq!(said, "0 sent\n");
-    assert!(error.contains("0@0: is not sent: it does not say where it came from"), "{error}");
-    assert!(error.contains("0@1: is not sent: it came from elsewhere, which is no input"), "{error}");
+    assert!(
+        error.contains("0@0: is not sent: it does not say where it came from"),
+        "{error}"
+    );
+    assert!(
+        error.contains("0@1: is not sent: it came from elsewhere, which is no input"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -473,10 +709,26 @@ fn bad_usage_and_absent_brokers_have_their_codes() {
         (&["list", "--values"], "--json"),
     ] {
         let output = run(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(word), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(word),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
     }
-    let away = ["--set", "rates=-", "--set", "kafka.bootstrap.servers=127.0.0.1:1", "--timeout", "1"];
+    let away = [
+        "--set",
+        "rates=-",
+        "--set",
+        "kafka.bootstrap.servers=127.0.0.1:1",
+        "--timeout",
+        "1",
+    ];
     for command in [&["list"][..], &["replay", "--all"]] {
         let output = run(&[command, &away].concat());
         assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));

@@ -58,7 +58,7 @@ impl Failure {
 impl From<LogError> for Failure {
     fn from(error: LogError) -> Failure {
         let code = match &error {
-            LogError::Fenced(_) | LogError::Unreleased(_) | LogError::Evicted(_) => 8,
+            LogError::Fenced(_) | LogError::Replaced(_) | LogError::Unreleased(_) => 8,
             LogError::Denied(_) => 6,
             LogError::Invalid(_) => 4,
             LogError::Failed(_) => 1,

@@ -202,6 +202,7 @@ fn work(
     };
     let began = Monotonic::now();
     let mut observer = observer;
+    let mut replaced_at: Option<Monotonic> = None;
     loop {
         let log = KafkaLog::join(config, worker, format.clone())?;
         let mut worker = Worker::new(log, stores.clone(), settings, policy, observer);
@@ -216,10 +217,16 @@ fn work(
                 observer = worker.into_watch();
                 thread::sleep(Duration::from_secs(1));
             }
-            Err(WorkerError::Log(LogError::Evicted(reason))) if !stop.load(Ordering::Relaxed) => {
-                tracing::warn!(event = "evicted", "{reason}; joining again");
+            // A member that joins again after an outage may be taken for its own rival. A real one
+            // is fenced in turn, joins again too, and so comes back a second time.
+            Err(WorkerError::Log(LogError::Replaced(reason)))
+                if replaced_at.is_none_or(|at| at.elapsed() > 2 * session_timeout(config))
+                    && !stop.load(Ordering::Relaxed) =>
+            {
+                tracing::warn!(event = "identity_taken", "{reason}; joining again once");
                 observer = worker.into_watch();
                 observer.evicted();
+                replaced_at = Some(Monotonic::now());
             }
             result => return result,
         }

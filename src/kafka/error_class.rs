@@ -2,14 +2,13 @@
 
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
-/// Another producer or member has this identity, or the transaction was open for too long.
+/// Another producer has this identity, or the transaction was open for too long.
 pub fn is_fenced(found: code) -> bool {
     matches!(
         found,
         code::RD_KAFKA_RESP_ERR__FENCED
             | code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED
             | code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH
-            | code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
     )
 }
 

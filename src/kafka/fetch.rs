@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant as Monotonic};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::consumer::BaseConsumer;
 
 use crate::billing::time::Instant;
 use crate::ports::Batch;
@@ -12,7 +11,7 @@ use crate::ports::log::{Halt, HaltCode, Happening, LogError};
 
 use super::input::{Inputs, Trouble};
 use super::kept::watermarks;
-use super::log::{KafkaLog, SEEK_TIMEOUT, wall_millis};
+use super::log::{KafkaLog, wall_millis};
 
 /// An idle partition's inputs are asked for their ends this often at most.
 const IDLE_ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -117,10 +116,10 @@ impl KafkaLog {
         partition: u16,
         text: &str,
     ) -> Result<Option<Halt>, LogError> {
-        let Some(owned) = self.owned.get_mut(&partition) else {
+        let Some(owned) = self.owned.get(&partition) else {
             return Ok(None);
         };
-        for input in &mut owned.inputs.inputs {
+        for input in &owned.inputs.inputs {
             let (topic, next) = (&input.topic, input.next_offset);
             let Some(offsets) = watermarks(&self.asker, topic, partition)? else {
                 continue;
@@ -146,10 +145,6 @@ impl KafkaLog {
                     ),
                 )));
             }
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next))
-                .and_then(|()| self.consumer.seek_partitions(list, SEEK_TIMEOUT))
-                .map_err(|error| LogError::Failed(format!("seek in {topic}: {error}")))?;
             let (first, end) = (offsets.first, offsets.next);
             tracing::info!(
                 event = "fetch_again",
@@ -157,6 +152,7 @@ impl KafkaLog {
                 "{topic}: {text}; the log holds {first} to {end}, fetching again from {next}"
             );
         }
+        self.seek(partition)?;
         Ok(None)
     }
 }

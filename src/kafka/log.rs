@@ -28,6 +28,7 @@ use super::native::{self, GroupMetadata};
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
 use super::transaction::{End, Transactions};
+use super::unowned::Unowned;
 
 /// Time for a question to the group's coordinator.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub struct KafkaLog {
     pub(super) group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
     pub(super) owned: BTreeMap<u16, Owned>,
+    pub(super) application: String,
     kept: BTreeMap<u16, KeptReader>,
     pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
@@ -60,9 +62,10 @@ pub struct KafkaLog {
     pub(super) is_revoking: bool,
     pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
+    /// None: the brokers assign, and leave nothing over.
+    pub(super) unowned: Option<Unowned>,
     pub(super) wall_rests_until: Option<Monotonic>,
     pub(super) away_asked_at: Option<Monotonic>,
-    pub(super) session_timeout: Duration,
     pub(super) recycled: Vec<Piece>,
     pub(super) first_number: u64,
     is_closed: bool,
@@ -126,6 +129,7 @@ impl KafkaLog {
         Ok(KafkaLog {
             group: None,
             owned: BTreeMap::new(),
+            application: config.application.clone(),
             kept: BTreeMap::new(),
             asker: BaseConsumer::from_config(&asker).map_err(invalid)?,
             transactions: Transactions::new(
@@ -156,9 +160,10 @@ impl KafkaLog {
             is_revoking: false,
             unreleased: Vec::new(),
             released: Vec::new(),
+            unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
             wall_rests_until: None,
             away_asked_at: None,
-            session_timeout,
+
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
@@ -224,7 +229,7 @@ impl KafkaLog {
         if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
             use rdkafka_sys::rd_kafka_resp_err_t as code;
             return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => self.fenced(text),
+                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Replaced(text),
                 code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
                 _ => LogError::Failed(format!("consumer: {text}")),
             });
@@ -259,6 +264,7 @@ impl Log for KafkaLog {
             };
         }
         if !self.is_revoking {
+            self.look_for_unowned()?;
             self.capture();
             if let Some(happening) = self.fetch()? {
                 return Ok(happening);
@@ -397,17 +403,7 @@ impl Log for KafkaLog {
         let Some(owned) = self.owned.get_mut(&partition) else {
             return Ok(());
         };
-        let mut list = TopicPartitionList::new();
-        for (topic, next) in self.topics.iter().zip(positions) {
-            list.add_partition_offset(topic, i32::from(partition), Offset::Offset(*next))
-                .map_err(|error| LogError::Failed(format!("{topic}: {error}")))?;
-        }
-        let failed = |what: &str, error: KafkaError| {
-            LogError::Failed(format!("{what} of partition {partition}: {error}"))
-        };
-        self.consumer
-            .seek_partitions(list.clone(), SEEK_TIMEOUT)
-            .map_err(|error| failed("seek", error))?;
+        // It is paused: nothing comes between the end of what was read ahead and the seek.
         for (input, next) in owned.inputs.inputs.iter_mut().zip(positions) {
             input.reset(*next);
         }
@@ -415,9 +411,11 @@ impl Log for KafkaLog {
         owned.is_begun = true;
         owned.is_held = false;
         owned.clock_moved_millis = wall_millis();
+        self.seek(partition)?;
+        let list = self.list(&[partition], Offset::Invalid)?;
         self.consumer
             .resume(&list)
-            .map_err(|error| failed("resume", error))
+            .map_err(|error| LogError::Failed(format!("resume of partition {partition}: {error}")))
     }
 
     fn hold(&mut self, partition: u16, is_held: bool) {
@@ -456,6 +454,7 @@ impl Log for KafkaLog {
             self.unassign(&list)?;
             self.is_revoking = false;
             self.captured = None;
+            self.seek_begun()?;
         }
         Ok(())
     }

@@ -5,18 +5,23 @@
 //! adds their partitions of the same number.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::ports::log::{Happening, LogError};
 use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
-use super::input::{FETCH_RECORDS_MAX, Inputs};
-use super::log::{ASK_TIMEOUT, KafkaLog, Owned};
+use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
+use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT};
 use super::native::{GroupMetadata, PartitionQueue};
+use super::rebalance::Ownership;
+
+/// Between two tries to seek in a partition whose fetching has not started yet.
+const SEEK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Brokers that were all away are asked this often at most.
 const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,21 +47,7 @@ impl KafkaLog {
             self.schemata.teach(&mut decoder);
             let mut inputs = Inputs::new(*partition, &self.topics, decoder, self.is_record_time);
             for input in &mut inputs.inputs {
-                let queue = PartitionQueue::split(
-                    &self.consumer,
-                    &input.topic,
-                    *partition,
-                    FETCH_RECORDS_MAX,
-                );
-                match queue {
-                    Some(queue) => input.attach(queue),
-                    None => {
-                        let topic = &input.topic;
-                        let text =
-                            format!("{topic}: the queue of partition {partition} is not there");
-                        return Err(LogError::Failed(text));
-                    }
-                }
+                split(&self.consumer, input, *partition)?;
             }
             self.owned.insert(
                 *partition,
@@ -71,13 +62,83 @@ impl KafkaLog {
             );
         }
         tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
+        self.seek_begun()?;
         Ok(Happening::Assigned(partitions))
+    }
+
+    /// While the group decides, the client pauses every partition; then it goes on from what it takes
+    /// for the application's position. That is one too far after an end of partition, and where it
+    /// was before a seek backwards: records would be passed over. So each is told where to go on.
+    pub(super) fn seek_begun(&mut self) -> Result<(), LogError> {
+        let begun = self.owned.iter().filter(|(_, owned)| owned.is_begun);
+        let begun: Vec<u16> = begun.map(|(partition, _)| *partition).collect();
+        begun
+            .into_iter()
+            .try_for_each(|partition| self.seek(partition))
+    }
+
+    /// Lets the client fetch the inputs of a partition from where they are to be read next. One whose
+    /// fetching ended in an error cannot be sought in: it is assigned anew.
+    pub(super) fn seek(&mut self, partition: u16) -> Result<(), LogError> {
+        let Some(owned) = self.owned.get_mut(&partition) else {
+            return Ok(());
+        };
+        for input in &mut owned.inputs.inputs {
+            let topic = input.topic.clone();
+            let failed = |what: &str, error: KafkaError| {
+                LogError::Failed(format!("{what} in {topic} {partition}: {error}"))
+            };
+            let place = |offset: Offset| {
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(&topic, i32::from(partition), offset)
+                    .map(|()| list)
+                    .map_err(|error| failed("seek", error))
+            };
+            let next = place(Offset::Offset(input.next_offset))?;
+            let sought = |list: TopicPartitionList| {
+                let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT)?;
+                list.elements()
+                    .iter()
+                    .try_for_each(|element| element.error())
+            };
+            let Err(error) = sought(next.clone()) else {
+                continue;
+            };
+            tracing::info!(
+                event = "fetch_again",
+                partition,
+                "{topic}: {error}; assigned anew"
+            );
+            let list = place(Offset::Beginning)?;
+            self.consumer
+                .incremental_unassign(&list)
+                .and_then(|()| self.consumer.incremental_assign(&list))
+                .and_then(|()| self.consumer.pause(&list))
+                .map_err(|error| failed("assign", error))?;
+            // It is paused. Fetching starts when the old one has stopped, and only then can be sought;
+            // till then the client may forward its queue to the main one again.
+            let since = Monotonic::now();
+            while let Err(error) = sought(next.clone()) {
+                if since.elapsed() > SEEK_TIMEOUT {
+                    return Err(failed("seek", error));
+                }
+                thread::sleep(SEEK_AGAIN);
+            }
+            split(&self.consumer, input, partition)?;
+            if owned.is_begun {
+                self.consumer
+                    .resume(&list)
+                    .map_err(|error| failed("resume", error))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn revoke(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
         if partitions.is_empty() {
             let list = TopicPartitionList::new();
             self.unassign(&list)?;
+            self.seek_begun()?;
             return Ok(Happening::Idle);
         }
         self.unreleased.clone_from(&partitions);
@@ -112,15 +173,34 @@ impl KafkaLog {
         ownership.is_away()
     }
 
-    /// The group knows this worker's identity under another member. After brokers were away for a
-    /// session this may be the worker itself: it joined anew while a request of its old
-    /// membership was still on its way. So soon after it is no proof of a rival.
-    pub(super) fn fenced(&self, text: String) -> LogError {
-        let is_recent = |at: Monotonic| at.elapsed() < 2 * self.session_timeout;
-        match self.consumer.context().is_away() || self.away_asked_at.is_some_and(is_recent) {
-            true => LogError::Evicted(text),
-            false => LogError::Fenced(text),
+    /// Leaves the group and joins it again where it has left partitions to nobody.
+    pub(super) fn look_for_unowned(&mut self) -> Result<(), LogError> {
+        let Some(unowned) = self.unowned.as_mut().filter(|it| it.is_due()) else {
+            return Ok(());
+        };
+        let metadata = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_fencing);
+        let Some(metadata) = metadata else {
+            return Ok(());
+        };
+        let topic = self.topics[0].as_str();
+        let found = unowned.look(
+            &self.asker,
+            &self.application,
+            topic,
+            self.rules.partitions,
+            &metadata.member(),
+        );
+        if found.is_empty() {
+            return Ok(());
         }
+        tracing::warn!(
+            event = "unowned",
+            "partitions {found:?} have no member though the group is at rest; joining again"
+        );
+        self.consumer.unsubscribe();
+        self.consumer
+            .subscribe(&[topic])
+            .map_err(|error| LogError::Failed(format!("subscribe: {error}")))
     }
 
     pub(super) fn unassign(&self, list: &TopicPartitionList) -> Result<(), LogError> {
@@ -171,4 +251,21 @@ impl KafkaLog {
             && !self.consumer.assignment_lost();
         is_same.then_some(now)
     }
+}
+
+/// Takes an input's records out of the main queue, into one of its own.
+fn split(
+    consumer: &BaseConsumer<Ownership>,
+    input: &mut Input,
+    partition: u16,
+) -> Result<(), LogError> {
+    match PartitionQueue::split(consumer, &input.topic, partition, FETCH_RECORDS_MAX) {
+        Some(queue) => input.attach(queue),
+        None => {
+            let topic = &input.topic;
+            let text = format!("{topic}: the queue of partition {partition} is not there");
+            return Err(LogError::Failed(text));
+        }
+    }
+    Ok(())
 }

@@ -19,3 +19,4 @@ pub mod schemata;
 pub mod sender;
 pub mod topics;
 pub mod transaction;
+mod unowned;

@@ -348,6 +348,10 @@ impl Transactions {
             self.producer = None;
             return Ok(timed_out(reason));
         }
+        if error.code == code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID {
+            self.producer = None;
+            return Err(LogError::Replaced(reason));
+        }
         if is_fenced(error.code) {
             return Ok(self.fenced(reason));
         }

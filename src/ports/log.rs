@@ -167,9 +167,11 @@ pub enum LogError {
     /// The identity is still held by a predecessor whose session has not ended.
     #[error("identity in use: {0}; end the other process, or wait until its session has timed out")]
     Unreleased(String),
-    /// This process may have fenced itself, when it joined again after nobody had answered for long.
-    #[error("joined twice after brokers were away: {0}")]
-    Evicted(String),
+    /// The group takes another member for this one: a rival, or itself before a connection broke.
+    #[error(
+        "fenced: {0}; another process has this identity, or took over: give each its own instance"
+    )]
+    Replaced(String),
     #[error("not authorised: {0}")]
     Denied(String),
     #[error("{0}")]

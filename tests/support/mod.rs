@@ -3,12 +3,15 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod journal;
 pub mod kafka;
 pub mod processor;
 pub mod program;
 pub mod random;
 pub mod sample;
 pub mod scene;
+pub mod watcher;
+pub mod workload;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -34,6 +34,10 @@ pub struct Setup<'b> {
     pub extra: Vec<(&'static str, String)>,
     pub has_accounts: bool,
     pub is_record_time: bool,
+    /// Where the program reaches the brokers.
+    pub bootstrap: String,
+    /// The test whose input topics are read, if it is another one.
+    pub inputs_of: Option<String>,
     dir: tempfile::TempDir,
 }
 
@@ -41,6 +45,8 @@ pub struct Setup<'b> {
 pub struct Processor {
     pub child: Child,
     pub log: PathBuf,
+    /// Where its own part of the log begins: one started again goes on in the same file.
+    log_from: u64,
 }
 
 /// Records in the order in which they are produced; those without a partition go to every one.
@@ -73,12 +79,28 @@ impl<'b> Setup<'b> {
             extra: Vec::new(),
             has_accounts: false,
             is_record_time: true,
+            bootstrap: broker.bootstrap().to_owned(),
+            inputs_of: None,
             dir: tempfile::tempdir().expect("a directory"),
         }
     }
 
     pub fn topic(&self, name: &str) -> String {
-        format!("{}-{name}", self.name)
+        let is_input = matches!(name, "api-calls" | "accounts");
+        let of = self
+            .inputs_of
+            .as_ref()
+            .filter(|_| is_input)
+            .unwrap_or(&self.name);
+        format!("{of}-{name}")
+    }
+
+    /// Input topics by their full names.
+    pub fn inputs(&self) -> Vec<String> {
+        let accounts = self.has_accounts.then(|| self.topic("accounts"));
+        std::iter::once(self.topic("api-calls"))
+            .chain(accounts)
+            .collect()
     }
 
     pub fn dir(&self) -> &Path {
@@ -108,12 +130,15 @@ impl<'b> Setup<'b> {
             self.state(instance).display(),
             more("")
         );
+        let kafka = more("kafka");
         text += &format!(
-            "[kafka]\n\"bootstrap.servers\" = \"{}\"\n\"session.timeout.ms\" = 6000\n\
-             \"transaction.timeout.ms\" = 4000\n{}",
-            self.broker.bootstrap(),
-            more("kafka")
+            "[kafka]\n\"bootstrap.servers\" = \"{}\"\n\"transaction.timeout.ms\" = 4000\n{kafka}",
+            self.bootstrap
         );
+        // Under the consumer protocol it is the brokers' to set.
+        if !kafka.contains("group.protocol") {
+            text += "\"session.timeout.ms\" = 6000\n";
+        }
         text += &format!(
             "[topics]\npartitions = {}\nreplication_factor = 1\nmin_insync_replicas = 1\n",
             self.partitions
@@ -164,13 +189,7 @@ impl<'b> Setup<'b> {
 
     /// Everything that was appended to the inputs is folded and committed.
     pub fn is_folded(&self) -> bool {
-        let inputs = if self.has_accounts {
-            vec!["api-calls", "accounts"]
-        } else {
-            vec!["api-calls"]
-        };
-        inputs.into_iter().all(|input| {
-            let topic = self.topic(input);
+        self.inputs().into_iter().all(|topic| {
             let ends = self.broker.stable_offsets(&topic);
             (0..).zip(ends).all(|(partition, end)| {
                 let committed = self.broker.committed(&self.name, &topic, partition);
@@ -267,6 +286,7 @@ impl Processor {
             .append(true)
             .open(&log)
             .expect("a file");
+        let log_from = file.metadata().expect("a size").len();
         let child = Command::new(env!("CARGO_BIN_EXE_meterfold"))
             .args(["run", "--config"])
             .arg(config)
@@ -276,11 +296,31 @@ impl Processor {
             .stderr(file)
             .spawn()
             .expect("the program starts");
-        Processor { child, log }
+        Processor {
+            child,
+            log,
+            log_from,
+        }
     }
 
+    /// What it said since its start.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let log = fs::read(&self.log).unwrap_or_default();
+        let own = log.get(self.log_from as usize..).unwrap_or_default();
+        String::from_utf8_lossy(own).into_owned()
+    }
+
+    /// How often a text stands in its log.
+    pub fn said(&self, text: &str) -> usize {
+        self.log().matches(text).count()
+    }
+
+    /// Partitions that it was given since its start, whatever became of them.
+    pub fn ran(&self, setup: &Setup) -> Vec<u16> {
+        let log = self.log();
+        let runs =
+            |partition: &u16| log.contains(&format!("partition {partition} runs from commit"));
+        (0..setup.partitions).filter(runs).collect()
     }
 
     pub fn wait_until_folded(&mut self, setup: &Setup) {
@@ -289,27 +329,36 @@ impl Processor {
 
     /// Waits until this one runs every partition.
     pub fn wait_until_runs(&mut self, setup: &Setup) {
-        let log = self.log.clone();
-        self.wait_until("all partitions run", || {
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            let runs = |partition| log.contains(&format!("partition {partition} runs from commit"));
-            (0..setup.partitions).all(runs)
-        });
+        let began = Instant::now();
+        while self.ran(setup).len() < usize::from(setup.partitions) {
+            self.assert_lives("all partitions run");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not in time: all partitions run:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits for `condition`; the process must live meanwhile.
     pub fn wait_until(&mut self, what: &str, condition: impl Fn() -> bool) {
         let began = Instant::now();
         while !condition() {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                panic!("ended with {status} before {what}:\n{}", self.log());
-            }
+            self.assert_lives(what);
             assert!(
                 began.elapsed() < PATIENCE,
                 "not in time: {what}:\n{}",
                 self.log()
             );
             thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_lives(&mut self, what: &str) {
+        if let Some(status) = self.child.try_wait().expect("a child") {
+            panic!("ended with {status} before {what}:\n{}", self.log());
         }
     }
 

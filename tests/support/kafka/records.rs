@@ -137,14 +137,29 @@ impl Broker {
 /// The first offset of each partition and its end, as this reader may see it.
 fn ends_of(reader: &BaseConsumer, topic: &str) -> (Vec<i64>, Vec<i64>) {
     let partitions = 0..partitions_of(reader, topic);
-    partitions
-        .map(|partition| reader.fetch_watermarks(topic, partition, PATIENCE))
-        .map(|watermarks| watermarks.expect("watermarks"))
-        .unzip()
+    let deadline = Instant::now() + PATIENCE;
+    let watermarks = |partition| loop {
+        match reader.fetch_watermarks(topic, partition, PATIENCE) {
+            Ok(watermarks) => return watermarks,
+            // A broker that has just come back leads nothing yet.
+            Err(_) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => panic!("{topic} {partition}: watermarks: {error}"),
+        }
+    };
+    partitions.map(watermarks).unzip()
 }
 
 fn partitions_of(reader: &BaseConsumer, topic: &str) -> i32 {
-    leaders(reader, topic).unwrap_or_else(|| panic!("there is no topic {topic}"))
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match leaders(reader, topic) {
+            Some(partitions) => return partitions,
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            None => panic!("there is no topic {topic}, or it has no leader"),
+        }
+    }
 }
 
 /// Everything from the beginning. A reader that does not know the topic yet would wait half a second
