@@ -289,10 +289,26 @@ fn bad_usage_of_kafka_names_the_argument() {
         (2, &["--force"], &["--force", "--brokers"]),
         (2, &["--config", "a.toml"], &["--config", "--brokers"]),
         (2, &["--rate", "0"], &["--rate", "0"]),
-        (2, &["--kafka-property", "acks"], &["--kafka-property", "linger.ms=20"]),
-        (4, &["--kafka-property", "lingr.ms=5"], &["lingr.ms", "linger.ms"]),
-        (4, &["--kafka-property", "linger.ms=soon"], &["kafka.\"linger.ms\"", "Invalid value"]),
-        (4, &["--topic", "a", "--accounts-topic", "a"], &["\"a\"", "own topic"]),
+        (
+            2,
+            &["--kafka-property", "acks"],
+            &["--kafka-property", "linger.ms=20"],
+        ),
+        (
+            4,
+            &["--kafka-property", "lingr.ms=5"],
+            &["lingr.ms", "linger.ms"],
+        ),
+        (
+            4,
+            &["--kafka-property", "linger.ms=soon"],
+            &["kafka.\"linger.ms\"", "Invalid value"],
+        ),
+        (
+            4,
+            &["--topic", "a", "--accounts-topic", "a"],
+            &["\"a\"", "own topic"],
+        ),
     ] {
         let error = refused(code, &[SMALL, brokers, arguments]);
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
@@ -309,7 +325,10 @@ fn bad_usage_of_kafka_names_the_argument() {
 fn a_broker_that_is_away_ends_the_run() {
     let arguments = ["--brokers", "127.0.0.1:1", "--timeout", "1"];
     let error = refused(5, &[SMALL, &arguments]);
-    assert!(error.contains("127.0.0.1:1: no broker answers within 1 s"), "{error}");
+    assert!(
+        error.contains("127.0.0.1:1: no broker answers within 1 s"),
+        "{error}"
+    );
     assert_eq!(error.trim_end().lines().count(), 1, "{error}");
 }
 

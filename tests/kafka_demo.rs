@@ -55,7 +55,9 @@ fn an_interrupted_demo_leaves_nothing_running() {
         line.clear();
         assert!(printed.read_line(&mut line).unwrap() > 0, "it ended early");
     }
-    let sent = Command::new("kill").args(["-s", "TERM", &demo.id().to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-s", "TERM", &demo.id().to_string()])
+        .status();
     assert!(sent.unwrap().success());
     let began = Instant::now();
     let status = loop {
@@ -87,7 +89,9 @@ fn assert_nothing_runs(place: &Path) {
 
 /// The lines of the README's block of text about Kafka, which is an excerpt of the demo.
 fn excerpt(readme: &str) -> impl Iterator<Item = &str> {
-    let lines = readme.lines().skip_while(|line| *line != "## See it run on Kafka");
+    let lines = readme
+        .lines()
+        .skip_while(|line| *line != "## See it run on Kafka");
     let lines = lines.skip_while(|line| *line != "```text").skip(1);
     let lines = lines.take_while(|line| *line != "```");
     lines.filter(|line| !line.is_empty())

@@ -125,6 +125,8 @@ fn reasons() -> PossibleValuesParser {
 
 fn say(line: &[u8]) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    let written = output.write_all(line).and_then(|()| output.write_all(b"\n"));
+    let written = output
+        .write_all(line)
+        .and_then(|()| output.write_all(b"\n"));
     written.map_err(|error| Failure::failed(format!("standard output: {error}")))
 }

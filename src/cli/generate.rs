@@ -79,7 +79,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "HOST:PORT,..", group = "kafka", conflicts_with_all = ["out", "force"])]
     brokers: Option<String>,
     /// With --brokers: the topic of usage events, and of all others without --accounts-topic
-    #[arg(long, value_name = "TOPIC", requires = "brokers", default_value = "api-calls")]
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        requires = "brokers",
+        default_value = "api-calls"
+    )]
     topic: String,
     /// With --brokers: the topic of all events but usage
     #[arg(long, value_name = "TOPIC", requires = "brokers")]

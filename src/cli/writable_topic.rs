@@ -16,14 +16,18 @@ pub fn partitions(cluster: &Cluster, topic: &str) -> Result<u16, Failure> {
     let refused = |right: &str| {
         Failure::new(
             6,
-            format!("topic {topic}: access is refused: the user of [kafka] needs the right {right}"),
+            format!(
+                "topic {topic}: access is refused: the user of [kafka] needs the right {right}"
+            ),
         )
     };
     match cluster.describe(&[topic])?.into_iter().next() {
         Some(Ok(found)) if !found.can_write => Err(refused("Write")),
         Some(Ok(found)) => u16::try_from(found.partitions.len()).map_err(|_| {
             let count = found.partitions.len();
-            Failure::invalid(format!("topic {topic}: {count} partitions are more than 65535"))
+            Failure::invalid(format!(
+                "topic {topic}: {count} partitions are more than 65535"
+            ))
         }),
         Some(Err(code)) if is_refusal(code) => Err(refused("Describe")),
         None | Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => {

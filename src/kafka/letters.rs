@@ -104,7 +104,9 @@ impl<'a> LetterReader<'a> {
                 failure = failure.or(code.map(|code| (code, error.to_string())));
             }
             if flow.is_break() || is_at_end {
-                self.consumer.unassign().map_err(|error| self.failed(&error))?;
+                self.consumer
+                    .unassign()
+                    .map_err(|error| self.failed(&error))?;
                 return Ok(flow);
             }
             // Absent brokers may come back in time.

@@ -64,13 +64,14 @@ impl Sender {
         new.key = record.key;
         new.payload = record.value;
         if !record.headers.is_empty() {
-            let headers = record.headers.iter().fold(
-                OwnedHeaders::new(),
-                |headers, (name, value)| {
-                    let key = &String::from_utf8_lossy(name);
-                    headers.insert(NamedHeader { key, value: *value })
-                },
-            );
+            let headers =
+                record
+                    .headers
+                    .iter()
+                    .fold(OwnedHeaders::new(), |headers, (name, value)| {
+                        let key = &String::from_utf8_lossy(name);
+                        headers.insert(NamedHeader { key, value: *value })
+                    });
             new = new.headers(headers);
         }
         self.sent += 1;

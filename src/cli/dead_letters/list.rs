@@ -85,7 +85,9 @@ fn row(letter: &Letter<'_>, marks: &Marks<'_>) -> Row {
     };
     let key = letter.key.map_or("-".into(), String::from_utf8_lossy);
     let shown = key.chars().take(KEY_SHOWN_MAX);
-    let key: String = shown.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let key: String = shown
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
     let cut = if marks.is_truncated { "+" } else { "" };
     [
         format!("{}@{}", letter.partition, letter.offset),
@@ -93,7 +95,9 @@ fn row(letter: &Letter<'_>, marks: &Marks<'_>) -> Row {
         text(marks.detail),
         record,
         key,
-        letter.value.map_or("null".to_owned(), |value| format!("{}{cut}", value.len())),
+        letter
+            .value
+            .map_or("null".to_owned(), |value| format!("{}{cut}", value.len())),
     ]
 }
 
@@ -157,14 +161,23 @@ mod tests {
     use super::*;
 
     fn letter<'a>(key: &'a [u8], headers: &'a [(&'a [u8], Option<&'a [u8]>)]) -> Letter<'a> {
-        Letter { partition: 3, offset: 17, key: Some(key), value: None, headers }
+        Letter {
+            partition: 3,
+            offset: 17,
+            key: Some(key),
+            value: None,
+            headers,
+        }
     }
 
     #[test]
     fn a_record_that_is_not_ours_is_shown_too() {
         let foreign = letter(b"a\nb", &[]);
         let marks = Marks::of(&foreign);
-        assert_eq!(row(&foreign, &marks), ["3@17", "-", "-", "-", "a\u{fffd}b", "null"]);
+        assert_eq!(
+            row(&foreign, &marks),
+            ["3@17", "-", "-", "-", "a\u{fffd}b", "null"]
+        );
         let shown = String::from_utf8(object(&foreign, &marks, true)).expect("JSON");
         assert_eq!(
             shown,

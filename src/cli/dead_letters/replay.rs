@@ -22,7 +22,10 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let value = match &args.value {
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| {
-            Failure::usage(format!("--value {}: cannot be read: {error}; name a file", path.display()))
+            Failure::usage(format!(
+                "--value {}: cannot be read: {error}; name a file",
+                path.display()
+            ))
         })?),
     };
     let config = args.config.load()?;
@@ -55,7 +58,12 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
 fn inputs(cluster: &Cluster, config: &Config) -> Result<Vec<(String, u16)>, Failure> {
     let inputs = config.topics.inputs().into_iter();
     inputs
-        .map(|topic| Ok((topic.to_owned(), writable_topic::partitions(cluster, topic)?)))
+        .map(|topic| {
+            Ok((
+                topic.to_owned(),
+                writable_topic::partitions(cluster, topic)?,
+            ))
+        })
         .collect()
 }
 
@@ -70,7 +78,12 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn one(&mut self, reader: &LetterReader<'_>, partition: u16, offset: i64) -> Result<(), Failure> {
+    fn one(
+        &mut self,
+        reader: &LetterReader<'_>,
+        partition: u16,
+        offset: i64,
+    ) -> Result<(), Failure> {
         let missing = || {
             Failure::usage(format!(
                 "--partition {partition} --offset {offset}: there is no dead letter; take a place \
@@ -162,13 +175,20 @@ impl Replay<'_> {
         letter: &Letter<'_>,
         marks: &Marks<'_>,
     ) -> Result<(String, u16, i64), String> {
-        let (Some(topic), Some(partition), Some(offset), Some(timestamp_millis)) =
-            (marks.topic, marks.partition, marks.offset, marks.timestamp_millis)
-        else {
-            return Err("it does not say where it came from, so it is no dead letter of ours".to_owned());
+        let (Some(topic), Some(partition), Some(offset), Some(timestamp_millis)) = (
+            marks.topic,
+            marks.partition,
+            marks.offset,
+            marks.timestamp_millis,
+        ) else {
+            return Err(
+                "it does not say where it came from, so it is no dead letter of ours".to_owned(),
+            );
         };
         let Some((topic, partitions)) = self.inputs.iter().find(|(input, _)| input == topic) else {
-            return Err(format!("it came from {topic}, which is no input of this configuration"));
+            return Err(format!(
+                "it came from {topic}, which is no input of this configuration"
+            ));
         };
         if marks.is_truncated {
             return Err(format!(
@@ -261,6 +281,9 @@ mod tests {
         assert_eq!(edited("echo y", "0@1", &large).expect("edited"), b"y\n");
         let failure = edited("exit 3", "0@1", b"a").expect_err("it fails");
         assert_eq!(failure.code, 1);
-        assert!(failure.message.contains("0@1") && failure.message.contains('3'), "{failure}");
+        assert!(
+            failure.message.contains("0@1") && failure.message.contains('3'),
+            "{failure}"
+        );
     }
 }

@@ -41,7 +41,10 @@ pub fn config_of_flags(
         // A configuration must name a book, which a generator does not read.
         ("rates".to_owned(), "-".to_owned()),
         ("topics.api_calls".to_owned(), topic.to_owned()),
-        ("topics.accounts".to_owned(), accounts_topic.unwrap_or_default().to_owned()),
+        (
+            "topics.accounts".to_owned(),
+            accounts_topic.unwrap_or_default().to_owned(),
+        ),
         ("kafka.bootstrap.servers".to_owned(), brokers.to_owned()),
     ];
     let properties = properties.iter();
@@ -64,7 +67,11 @@ pub fn send(
 ) -> Result<(), Failure> {
     let topic = |name| -> Result<Topic<'_>, Failure> {
         let partitions = writable_topic::partitions(cluster, name)?;
-        Ok(Topic { name, partitions, events: 0 })
+        Ok(Topic {
+            name,
+            partitions,
+            events: 0,
+        })
     };
     let mut api_calls = topic(&config.topics.api_calls)?;
     let mut accounts = config.topics.accounts.as_deref().map(topic).transpose()?;
@@ -102,7 +109,12 @@ pub fn send(
     }
     sender.flush()?;
     bar.finish_and_clear();
-    for Topic { name, partitions, events } in [Some(api_calls), accounts].into_iter().flatten() {
+    for Topic {
+        name,
+        partitions,
+        events,
+    } in [Some(api_calls), accounts].into_iter().flatten()
+    {
         writeln!(
             std::io::stdout().lock(),
             "{name}: {events} events, over {partitions} partitions by team"
@@ -134,7 +146,11 @@ struct Pace {
 impl Pace {
     fn new(per_second: Option<u64>) -> Pace {
         let began = Monotonic::now();
-        Pace { per_second, began, count: 0 }
+        Pace {
+            per_second,
+            began,
+            count: 0,
+        }
     }
 
     fn keep(&mut self) {
@@ -159,7 +175,8 @@ mod tests {
     #[test]
     fn flags_make_a_configuration() {
         let properties = [("linger.ms".to_owned(), "20".to_owned())];
-        let config = config_of_flags("a:1,b:2", "events", None, &properties).expect("a configuration");
+        let config =
+            config_of_flags("a:1,b:2", "events", None, &properties).expect("a configuration");
         assert_eq!(config.kafka.get("bootstrap.servers"), Some("a:1,b:2"));
         assert_eq!(config.kafka.get("linger.ms"), Some("20"));
         assert_eq!(config.topics.inputs(), ["events"]);
