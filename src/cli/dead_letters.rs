@@ -71,8 +71,8 @@ Examples:
   meterfold dead-letters replay --config meterfold.toml --reason malformed \\
     --edit 'jq -c \".data.quantity |= tonumber\"' --execute
 
-A record goes with its own key, headers and time, and the value that --edit or --value gives, else its
-own: then the cause must have gone, or it becomes the same dead letter again. One of the reason
+A record goes with its own key, headers and time, and with the value that --edit or --value gives.
+Unrepaired it becomes the same dead letter again, unless the cause has gone. One of the reason
 wrong_partition goes to the partition of its key. The dead letter itself stays where it is; to send
 it once more does no harm once it was folded: the same id is a duplicate and counts once.
 

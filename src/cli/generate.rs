@@ -51,8 +51,8 @@ To Kafka an event goes under its team, in the partition that the team's name has
 time is the record's time of creation, which a processor heeds with recorded_time = \"record\"; by the
 time of the append, events of past months are late. The clock ticks of a file are left out.
 
-Exit codes: 0 done, 1 failed while running, 2 bad usage, 4 configuration or a topic is wrong, 5 brokers
-unreachable, 6 access refused or a right is missing.")]
+Exit codes: 0 done, 1 failed while running, 2 bad usage, 4 configuration or a topic is wrong,
+5 brokers unreachable, 6 access refused or a right is missing.")]
 pub struct GenerateArgs {
     /// How many teams there are; few are busy, most are not
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=TEAMS_MAX))]

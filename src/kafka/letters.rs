@@ -64,8 +64,9 @@ impl<'a> LetterReader<'a> {
         })
     }
 
-    /// Shows the records of a partition from an offset on (None: from the first) until its end, or
-    /// until `visit` breaks off.
+    /// Shows the records of a partition from an offset on (None: from the first) until what is its
+    /// end now, or until `visit` breaks off. What comes meanwhile is not shown: a record that is sent
+    /// again may be refused again.
     pub fn read<B>(
         &self,
         partition: u16,
@@ -83,7 +84,8 @@ impl<'a> LetterReader<'a> {
             let (mut is_at_end, mut flow, mut failure) = (false, ControlFlow::Continue(()), None);
             let count = queue.drain(|fetched| match fetched {
                 Fetched::Record(message) => {
-                    if flow.is_break() || message.offset < from {
+                    is_at_end |= message.offset >= next;
+                    if flow.is_break() || is_at_end || message.offset < from {
                         return;
                     }
                     let mut headers = Vec::new();

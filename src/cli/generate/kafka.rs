@@ -191,7 +191,10 @@ mod tests {
     #[test]
     fn the_pace_is_kept() {
         let mut pace = Pace::new(Some(1_000));
-        (0..100).for_each(|_| pace.keep());
-        assert!(pace.began.elapsed() >= Duration::from_millis(100));
+        (0..2 * LOOK_EVERY).for_each(|_| pace.keep());
+        assert!(pace.began.elapsed() >= Duration::from_millis(2 * LOOK_EVERY));
+        let mut slow = Pace::new(Some(20));
+        slow.keep();
+        assert!(slow.began.elapsed() >= Duration::from_millis(50));
     }
 }
