@@ -138,9 +138,10 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
         let result = self.work(stop);
         if result.is_err() {
+            // Given back, so that a worker that takes this one's place can open them.
             for partition in std::mem::take(&mut self.running) {
-                self.stores
-                    .close(partition.number(), partition.into_store());
+                let number = partition.number();
+                self.stores.close(number, partition.into_store());
             }
         }
         self.close();

@@ -192,8 +192,11 @@ impl<'b> Setup<'b> {
         self.inputs().into_iter().all(|topic| {
             let ends = self.broker.stable_offsets(&topic);
             (0..).zip(ends).all(|(partition, end)| {
-                let committed = self.broker.committed(&self.name, &topic, partition);
-                end == 0 || committed.is_some_and(|(offset, _)| offset >= end)
+                let asked = || {
+                    self.broker
+                        .committed_if_it_answers(&self.name, &topic, partition)
+                };
+                end == 0 || asked().is_some_and(|offset| offset >= end)
             })
         })
     }

@@ -110,6 +110,18 @@ impl Broker {
         }
     }
 
+    /// As [`Broker::committed`], but gives up soon: a broker that has just come back may be busy.
+    pub fn committed_if_it_answers(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let asked = one(topic, partition);
+        let answer = self
+            .member(group)
+            .committed_offsets(asked, Duration::from_secs(2))
+            .ok()?;
+        let element = answer.elements().remove(0);
+        element.error().ok()?;
+        element.offset().to_raw().filter(|offset| *offset >= 0)
+    }
+
     /// Sets an offset of a group without members; no metadata stands beside it.
     pub fn reset_offsets(&self, group: &str, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
