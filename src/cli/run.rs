@@ -20,7 +20,7 @@ use crate::kafka::log::{KafkaLog, wall_millis};
 use crate::kafka::registry::RegistryError;
 use crate::kafka::topics::{self, Severity};
 use crate::processor::journaling::{LogSettings, settings_digest};
-use crate::processor::partition::BookText;
+use crate::processor::partition::{BookText, TIMERS_PER_STRETCH};
 use crate::processor::start::StartSettings;
 use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
 use crate::store::directory::Directory;
@@ -60,6 +60,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// A missing offset is believed after so long.
 const OFFSETS_PATIENCE: Duration = Duration::from_secs(5);
+const STORE_REST: Duration = Duration::from_secs(1);
 const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Memory of teams, over all workers.
 const DECODED_BYTES: usize = 512 << 20;
@@ -192,6 +193,7 @@ fn work(
         ids_max: IDS_MAX,
         decoded_bytes_max: DECODED_BYTES / workers,
         encoded_bytes_max: ENCODED_BYTES / workers,
+        store_rest: STORE_REST,
     };
     Worker::new(log, stores, settings, policy, observer).run(stop)
 }
@@ -320,6 +322,7 @@ fn start_settings(
             .collect(),
         delete_retention: delete_retention.map_or(DEFAULT_DELETE_RETENTION, Duration::from_millis),
         offsets_patience: OFFSETS_PATIENCE,
+        timers_per_stretch: TIMERS_PER_STRETCH,
         wall_millis,
     })
 }

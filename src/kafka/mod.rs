@@ -17,3 +17,4 @@ pub mod registry;
 pub mod schemata;
 pub mod topics;
 pub mod transaction;
+pub mod twin;

@@ -99,8 +99,7 @@ impl<S: Store> Start<S> {
             return Ok(self.wait(Phase::Compare, "the inputs do not answer"));
         };
         let starts: Vec<i64> = offsets.iter().map(|offsets| offsets.first).collect();
-        let mut partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
-        partition.stage_genesis(&starts, &settings.book)?;
-        Ok(Step::Commit(Box::new(partition)))
+        let partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
+        self.staged(partition, |it| it.stage_genesis(&starts, &settings.book))
     }
 }

@@ -29,6 +29,8 @@ pub struct WorkerPolicy {
     pub ids_max: usize,
     pub decoded_bytes_max: usize,
     pub encoded_bytes_max: usize,
+    /// A store that failed is opened again after so long.
+    pub store_rest: Duration,
 }
 
 /// Who watches a worker. All calls come from its thread, none for a single record.
@@ -95,7 +97,6 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
 }
 
 const TAKE_WAIT: Duration = Duration::from_millis(5);
-const STORE_REST: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
@@ -268,7 +269,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             }
             PartitionError::Store(error) => {
                 tracing::error!(event = "store_failed", partition = number, "{error}");
-                self.resting.insert(number, Monotonic::now() + STORE_REST);
+                self.resting.insert(number, Monotonic::now() + self.policy.store_rest);
                 self.starting.push(Start::new(number));
             }
         }
@@ -384,7 +385,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     if let Some(store) = start.into_store() {
                         self.stores.close(number, store);
                     }
-                    self.resting.insert(number, Monotonic::now() + STORE_REST);
+                    self.resting.insert(number, Monotonic::now() + self.policy.store_rest);
                     self.starting.push(Start::new(number));
                 }
                 Err(StartError::Partition(error)) => self.broken(number, error),
