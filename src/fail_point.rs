@@ -7,8 +7,8 @@
 //! of the output is produced), `restore`.
 
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub const VARIABLE: &str = "FAIL_POINT_OF_METERFOLD";
@@ -79,7 +79,8 @@ impl Life {
     /// One call. False: the process has ended, and nothing of it reaches the world.
     pub fn pass(&self) -> bool {
         let left = self.calls_left.load(Ordering::Relaxed);
-        self.calls_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        self.calls_left
+            .store(left.saturating_sub(1), Ordering::Relaxed);
         left > 0
     }
 

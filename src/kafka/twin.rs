@@ -86,7 +86,12 @@ struct Transaction {
 }
 
 impl TwinCluster {
-    pub fn new(partitions: u16, topics: &[String], schemas: Arc<Schemas>, dice: Dice) -> TwinCluster {
+    pub fn new(
+        partitions: u16,
+        topics: &[String],
+        schemas: Arc<Schemas>,
+        dice: Dice,
+    ) -> TwinCluster {
         let count = usize::from(partitions);
         let kept = || vec![Topic::default(); count];
         TwinCluster {
@@ -280,13 +285,15 @@ impl Shared {
                     "V11: partition {partition}: two instances in generation {generation}"
                 ));
             }
-            let before = self.offsets[usize::from(partition)].replace((positions.clone(), metadata));
+            let before =
+                self.offsets[usize::from(partition)].replace((positions.clone(), metadata));
             let has_gone_back = before
                 .iter()
                 .any(|(before, _)| before.iter().zip(&positions).any(|(old, new)| old > new));
             if has_gone_back {
-                self.faults
-                    .push(format!("V6: partition {partition}: a committed offset moved back"));
+                self.faults.push(format!(
+                    "V6: partition {partition}: a committed offset moved back"
+                ));
             }
         }
     }

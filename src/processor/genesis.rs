@@ -9,6 +9,7 @@ use std::time::Instant as Monotonic;
 use crate::ports::Store;
 use crate::ports::log::{HaltCode, Kept, Log};
 
+use super::partition::{Partition, PartitionError};
 use super::start::{Phase, Start, StartError, StartSettings, Step};
 
 impl<S: Store> Start<S> {
@@ -101,5 +102,20 @@ impl<S: Store> Start<S> {
         let starts: Vec<i64> = offsets.iter().map(|offsets| offsets.first).collect();
         let partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
         self.staged(partition, |it| it.stage_genesis(&starts, &settings.book))
+    }
+
+    /// What is to be committed before the partition runs.
+    pub(super) fn staged(
+        &mut self,
+        mut partition: Partition<S>,
+        stage: impl FnOnce(&mut Partition<S>) -> Result<(), PartitionError>,
+    ) -> Result<Step<S>, StartError> {
+        match stage(&mut partition) {
+            Ok(()) => Ok(Step::Commit(Box::new(partition))),
+            Err(error) => {
+                self.store = Some(partition.into_store());
+                Err(error.into())
+            }
+        }
     }
 }

@@ -271,8 +271,11 @@ impl<S: Store> Partition<S> {
         clock: Option<Instant>,
         timers_left: &mut usize,
     ) -> Result<bool, PartitionError> {
-        let Some(clock) = clock.filter(|clock| self.calendar.clock.is_none_or(|now| *clock > now))
-        else {
+        // A step that an earlier owner began may end where its last timer ran: more may be due there.
+        let is_ahead = |clock: &Instant| {
+            self.step == Some(*clock) || self.calendar.clock.is_none_or(|now| *clock > now)
+        };
+        let Some(clock) = clock.filter(is_ahead) else {
             return Ok(true);
         };
         let book = Arc::clone(&self.book);

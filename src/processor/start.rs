@@ -317,21 +317,6 @@ impl<S: Store> Start<S> {
         }
     }
 
-    /// What is to be committed before the partition runs.
-    pub(super) fn staged(
-        &mut self,
-        mut partition: Partition<S>,
-        stage: impl FnOnce(&mut Partition<S>) -> Result<(), PartitionError>,
-    ) -> Result<Step<S>, StartError> {
-        match stage(&mut partition) {
-            Ok(()) => Ok(Step::Commit(Box::new(partition))),
-            Err(error) => {
-                self.store = Some(partition.into_store());
-                Err(error.into())
-            }
-        }
-    }
-
     fn restore<L: Log, O: Stores<Store = S>>(
         &mut self,
         mut restore: Box<Restore>,

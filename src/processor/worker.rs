@@ -269,7 +269,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             }
             PartitionError::Store(error) => {
                 tracing::error!(event = "store_failed", partition = number, "{error}");
-                self.resting.insert(number, Monotonic::now() + self.policy.store_rest);
+                self.resting
+                    .insert(number, Monotonic::now() + self.policy.store_rest);
                 self.starting.push(Start::new(number));
             }
         }
@@ -385,7 +386,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     if let Some(store) = start.into_store() {
                         self.stores.close(number, store);
                     }
-                    self.resting.insert(number, Monotonic::now() + self.policy.store_rest);
+                    self.resting
+                        .insert(number, Monotonic::now() + self.policy.store_rest);
                     self.starting.push(Start::new(number));
                 }
                 Err(StartError::Partition(error)) => self.broken(number, error),

@@ -60,7 +60,11 @@ impl StoreFaults {
 
 impl TwinDisks {
     pub fn disk(&self, partition: u16) -> MemoryStore {
-        self.disks.borrow_mut().entry(partition).or_default().clone()
+        self.disks
+            .borrow_mut()
+            .entry(partition)
+            .or_default()
+            .clone()
     }
 
     /// The process ends: what was not durable is gone.

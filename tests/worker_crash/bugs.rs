@@ -82,10 +82,12 @@ impl TestLog {
                 let Outcome::Committed(receipts) = first else {
                     return Ok(first);
                 };
-                Ok(match self.inner.commit(&only(|key| key != [keys::META], false))? {
-                    Outcome::Committed(_) => Outcome::Committed(receipts),
-                    unsure => unsure,
-                })
+                Ok(
+                    match self.inner.commit(&only(|key| key != [keys::META], false))? {
+                        Outcome::Committed(_) => Outcome::Committed(receipts),
+                        unsure => unsure,
+                    },
+                )
             }
             Bug::OverlayKeptAfterAbort => {
                 let outcome = self.inner.commit(staged)?;

@@ -72,11 +72,19 @@ pub fn partition(
         "partition {partition}: V7: the journal's state digest is not the file run's"
     );
     let restored = restored(cluster, partition);
-    same_state(world, &restored, &expected)
-        .map_err(|text| Fault(Check::Stores, format!("partition {partition}, changelog: {text}")))?;
+    same_state(world, &restored, &expected).map_err(|text| {
+        Fault(
+            Check::Stores,
+            format!("partition {partition}, changelog: {text}"),
+        )
+    })?;
     if let Some(disk) = disk {
-        same_state(world, disk, &expected)
-            .map_err(|text| Fault(Check::Stores, format!("partition {partition}, disk: {text}")))?;
+        same_state(world, disk, &expected).map_err(|text| {
+            Fault(
+                Check::Stores,
+                format!("partition {partition}, disk: {text}"),
+            )
+        })?;
         ensure!(
             cells(disk) == cells(&restored),
             Check::Stores,
@@ -87,10 +95,7 @@ pub fn partition(
 }
 
 /// The committed journal, with the transaction of each record; the witness names its last.
-fn journal(
-    cluster: &TwinCluster,
-    partition: u16,
-) -> Result<Vec<(usize, JournalRecord)>, Fault> {
+fn journal(cluster: &TwinCluster, partition: u16) -> Result<Vec<(usize, JournalRecord)>, Fault> {
     let mut records = Vec::new();
     let (mut previous, mut encoded) = ([0; 32], Vec::new());
     for entry in cluster.committed_journal(partition) {
@@ -182,7 +187,11 @@ fn chain(
             "{place}: another input digest"
         );
         let disposed: u64 = record.dispositions.iter().map(|(_, count)| count).sum();
-        let refused: u64 = record.dead_letter_reasons.iter().map(|(_, count)| count).sum();
+        let refused: u64 = record
+            .dead_letter_reasons
+            .iter()
+            .map(|(_, count)| count)
+            .sum();
         ensure!(
             disposed + refused == folded,
             Check::Journal,
@@ -322,7 +331,11 @@ fn outputs(
     }
     let by_model = model.outputs();
     for (what, expected, actual) in [
-        ("derived", &by_model.derived, &in_derived_order(&text(&derived))),
+        (
+            "derived",
+            &by_model.derived,
+            &in_derived_order(&text(&derived)),
+        ),
         ("accounts", &by_model.accounts, &expected.accounts),
     ] {
         if let Some(difference) = first_difference(expected, actual) {
@@ -368,7 +381,11 @@ fn same_state(world: &World, store: &MemoryStore, expected: &FileRun) -> Result<
     let meta = meta.ok_or("no META")?;
     let counted = recount(store, &meta).map_err(|error| error.to_string())?;
     if counted.total != expected.state_digest {
-        return Err("V7: cells do not add up to the file run's digest".into());
+        return Err(format!(
+            "V7: cells of commit {} do not add up to the file run's digest (META's: {})",
+            meta.sequence,
+            meta.total_digest() == expected.state_digest
+        ));
     }
     let rates = Arc::clone(&world.book.rates);
     let partition = Partition::open(0, store.clone(), rates, false, None);

@@ -34,7 +34,12 @@ impl Feed {
         let mut maker = Maker {
             records: Vec::new(),
             clocks: vec![None; usize::from(partitions)],
-            first: world.lines.iter().find_map(|line| line.recorded).unwrap_or(0) - DAY,
+            first: world
+                .lines
+                .iter()
+                .find_map(|line| line.recorded)
+                .unwrap_or(0)
+                - DAY,
             inputs,
         };
         for (number, line) in world.lines.iter().enumerate() {
@@ -94,7 +99,11 @@ impl Feed {
                 [],
                 Some(line.trim_end().as_bytes()),
             );
-            let gap = if random.once_in(4) { 1 + random.below(3) as i64 } else { 0 };
+            let gap = if random.once_in(4) {
+                1 + random.below(3) as i64
+            } else {
+                0
+            };
             cluster.append(input, partition, bytes, gap);
             self.lines[usize::from(partition)][input].push(line);
         }
