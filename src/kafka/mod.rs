@@ -19,4 +19,5 @@ pub mod schemata;
 pub mod sender;
 pub mod topics;
 pub mod transaction;
+pub mod twin;
 mod unowned;

@@ -12,6 +12,7 @@ use crate::wire::keys;
 use crate::wire::meta::Meta;
 
 use super::fit;
+use super::partition::{Partition, PartitionError};
 use super::start::{Phase, Start, StartError, StartSettings, Step};
 
 impl<S: Store> Start<S> {
@@ -118,8 +119,22 @@ impl<S: Store> Start<S> {
             return Ok(self.wait(Phase::Compare, "the inputs do not answer"));
         };
         let starts: Vec<i64> = offsets.iter().map(|offsets| offsets.first).collect();
-        let mut partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
-        partition.stage_genesis(&starts, &settings.book)?;
-        Ok(Step::Commit(Box::new(partition)))
+        let partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
+        self.staged(partition, |it| it.stage_genesis(&starts, &settings.book))
+    }
+
+    /// What is to be committed before the partition runs.
+    pub(super) fn staged(
+        &mut self,
+        mut partition: Partition<S>,
+        stage: impl FnOnce(&mut Partition<S>) -> Result<(), PartitionError>,
+    ) -> Result<Step<S>, StartError> {
+        match stage(&mut partition) {
+            Ok(()) => Ok(Step::Commit(Box::new(partition))),
+            Err(error) => {
+                self.store = Some(partition.into_store());
+                Err(error.into())
+            }
+        }
     }
 }

@@ -9,7 +9,6 @@ use super::partition::PartitionError;
 use super::start::Start;
 use super::worker::{Watch, Worker, WorkerError};
 
-const STORE_REST: Duration = Duration::from_secs(1);
 /// A store that is damaged again so soon after it was made anew was made from damaged records.
 const QUARANTINE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -69,7 +68,8 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
             }
             self.watch.quarantined(number);
         }
-        self.resting.insert(number, Monotonic::now() + STORE_REST);
+        self.resting
+            .insert(number, Monotonic::now() + self.policy.store_rest);
         self.starting.push(Start::new(number));
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct StartSettings {
     pub delete_retention: Duration,
     /// How long a missing offset is asked for again before it is believed.
     pub offsets_patience: Duration,
+    /// Timers that run before what they cause may be committed.
+    pub timers_per_stretch: usize,
     /// Milliseconds since 1970 by the wall clock.
     pub wall_millis: fn() -> i64,
 }
@@ -300,13 +302,18 @@ impl<S: Store> Start<S> {
         let Some(store) = self.store.take() else {
             unreachable!("the store is opened first")
         };
-        Partition::open(
-            self.partition,
-            store,
-            book,
-            false,
-            Some(settings.log.clone()),
-        )
+        let log = Some(settings.log.clone());
+        match Partition::open_or_give_back(self.partition, store, book, false, log) {
+            Ok(mut partition) => {
+                partition.timers_per_stretch = settings.timers_per_stretch;
+                Ok(partition)
+            }
+            Err((error, store)) => {
+                // Whoever gives this start up closes it.
+                self.store = Some(store);
+                Err(error.into())
+            }
+        }
     }
 
     fn restore<L: Log, O: Stores<Store = S>>(
@@ -426,10 +433,9 @@ impl<S: Store> Start<S> {
                 Ok(found) => found,
                 Err(unfit) => return Self::unfit(unfit),
             };
-        let mut partition = self.partition_of(settings, book)?;
+        let partition = self.partition_of(settings, book)?;
         if is_new {
-            partition.stage_adoption(&settings.book)?;
-            return Ok(Step::Commit(Box::new(partition)));
+            return self.staged(partition, |it| it.stage_adoption(&settings.book));
         }
         let positions: Vec<i64> = meta.positions.iter().map(|(_, next)| *next).collect();
         log.begin(self.partition, &positions, meta.clock)?;

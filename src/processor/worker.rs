@@ -30,6 +30,8 @@ pub struct WorkerPolicy {
     pub ids_max: usize,
     pub decoded_bytes_max: usize,
     pub encoded_bytes_max: usize,
+    /// A store that failed is opened again after so long.
+    pub store_rest: Duration,
 }
 
 /// Who watches a worker. All calls come from its thread, none for a single record.
