@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
+use crate::billing::rate_book::RateBook;
 use crate::ports::Store;
 use crate::ports::log::{HaltCode, Kept, Log, Newest};
 use crate::wire::keys;
@@ -133,6 +134,29 @@ impl<S: Store> Start<S> {
             Ok(()) => Ok(Step::Commit(Box::new(partition))),
             Err(error) => {
                 self.store = Some(partition.into_store());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The partition that the store holds, on its log.
+    pub(super) fn partition_of(
+        &mut self,
+        settings: &StartSettings,
+        book: Arc<RateBook>,
+    ) -> Result<Partition<S>, PartitionError> {
+        let Some(store) = self.store.take() else {
+            unreachable!("the store is opened first")
+        };
+        let log = Some(settings.log.clone());
+        match Partition::open_or_give_back(self.partition, store, book, false, log) {
+            Ok(mut partition) => {
+                partition.timers_per_stretch = settings.timers_per_stretch;
+                Ok(partition)
+            }
+            Err((error, store)) => {
+                // Whoever gives this start up closes it.
+                self.store = Some(store);
                 Err(error.into())
             }
         }

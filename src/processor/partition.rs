@@ -287,7 +287,9 @@ impl<S: Store> Partition<S> {
             // A team whose next timer falls into the same stretch of time takes its place in it.
             while let Some((instant, team)) = due.pop_first() {
                 if *timers_left == 0 {
-                    self.step = Some(clock);
+                    // A step of which no timer has run has not begun: without a cursor nobody
+                    // could go on with it.
+                    self.step = self.timer_cursor.as_ref().map(|_| clock);
                     return Ok(false);
                 }
                 *timers_left -= 1;

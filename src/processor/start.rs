@@ -294,28 +294,6 @@ impl<S: Store> Start<S> {
         }
     }
 
-    pub(super) fn partition_of(
-        &mut self,
-        settings: &StartSettings,
-        book: Arc<RateBook>,
-    ) -> Result<Partition<S>, PartitionError> {
-        let Some(store) = self.store.take() else {
-            unreachable!("the store is opened first")
-        };
-        let log = Some(settings.log.clone());
-        match Partition::open_or_give_back(self.partition, store, book, false, log) {
-            Ok(mut partition) => {
-                partition.timers_per_stretch = settings.timers_per_stretch;
-                Ok(partition)
-            }
-            Err((error, store)) => {
-                // Whoever gives this start up closes it.
-                self.store = Some(store);
-                Err(error.into())
-            }
-        }
-    }
-
     fn restore<L: Log, O: Stores<Store = S>>(
         &mut self,
         mut restore: Box<Restore>,

@@ -111,7 +111,7 @@ impl TestLog {
                 let with_unsure = |staged: &Staged| {
                     let mut copy = altered(staged, |_, value| Some(value.map(Vec::from)));
                     let same = unsure.iter().filter(|it| it.partition == staged.partition);
-                    copy.derived.extend(same.flat_map(|it| derived(it)));
+                    copy.derived.extend(same.flat_map(derived));
                     copy
                 };
                 let copies: Vec<Staged> = staged.iter().map(with_unsure).collect();

@@ -64,7 +64,8 @@ pub fn partition(
         .map(|(input, _, line)| feed.lines[usize::from(partition)][*input][*line].as_str())
         .collect();
     let expected = file_run(world, &lines);
-    outputs(&expected, world, &lines, &order, cluster, partition)?;
+    outputs(&expected, world, &lines, &order, cluster, partition)
+        .map_err(|Fault(check, fault)| Fault(check, format!("{fault}\n{}", told(&records))))?;
     let (_, last) = records.last().expect("a genesis");
     ensure!(
         last.state_digest == expected.state_digest,
@@ -140,6 +141,21 @@ fn journal(cluster: &TwinCluster, partition: u16) -> Result<Vec<(usize, JournalR
         "partition {partition}: committed offsets are not the journal's positions"
     );
     Ok(records)
+}
+
+/// The journal for whoever looks for a fault.
+fn told(records: &[(usize, JournalRecord)]) -> String {
+    let line = |(_, record): &(usize, JournalRecord)| {
+        let clock = record.clock.map(|clock| clock.to_string());
+        let cursor = record.timer_cursor.as_ref();
+        let cursor = cursor.map(|cursor| format!("{} {}", cursor.due, cursor.team));
+        let (sequence, derived) = (record.sequence, record.derived.count);
+        let folded: u64 = record.runs.iter().map(|run| run.count).sum();
+        format!(
+            "{sequence}: {folded} folded, {derived} derived, clock {clock:?}, cursor {cursor:?}\n"
+        )
+    };
+    records.iter().map(line).collect()
 }
 
 /// The order of folding: (input, offset, number of the record in its input). Every record once and
