@@ -226,13 +226,8 @@ impl KafkaLog {
     }
 
     fn consumer_error(&mut self, error: KafkaError) -> Result<(), LogError> {
-        if let Some((found, text)) = native::fatal_error(self.consumer.client()) {
-            use rdkafka_sys::rd_kafka_resp_err_t as code;
-            return Err(match found {
-                code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Replaced(text),
-                code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
-                _ => LogError::Failed(format!("consumer: {text}")),
-            });
+        if let Some(fatal) = fatal(&self.consumer) {
+            return Err(fatal);
         }
         match error.rdkafka_error_code() {
             Some(
@@ -479,6 +474,17 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Why the client can do nothing any more; None: it can.
+pub(super) fn fatal(consumer: &BaseConsumer<Ownership>) -> Option<LogError> {
+    use rdkafka_sys::rd_kafka_resp_err_t as code;
+    let (found, text) = native::fatal_error(consumer.client())?;
+    Some(match found {
+        code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Replaced(text),
+        code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
+        _ => LogError::Failed(format!("consumer: {text}")),
+    })
 }
 
 pub fn wall_millis() -> i64 {

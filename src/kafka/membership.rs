@@ -16,7 +16,7 @@ use crate::ports::log::{Happening, LogError};
 use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
-use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT};
+use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT, fatal};
 use super::native::{GroupMetadata, PartitionQueue};
 use super::rebalance::Ownership;
 
@@ -104,6 +104,9 @@ impl KafkaLog {
             let Err(error) = sought(next.clone()) else {
                 continue;
             };
+            if let Some(fatal) = fatal(&self.consumer) {
+                return Err(fatal);
+            }
             tracing::info!(
                 event = "fetch_again",
                 partition,
@@ -119,6 +122,9 @@ impl KafkaLog {
             // till then the client may forward its queue to the main one again.
             let since = Monotonic::now();
             while let Err(error) = sought(next.clone()) {
+                if let Some(fatal) = fatal(&self.consumer) {
+                    return Err(fatal);
+                }
                 if since.elapsed() > SEEK_TIMEOUT {
                     return Err(failed("seek", error));
                 }
