@@ -48,6 +48,7 @@ test-long: export KAFKA_ZOMBIE_ROUNDS := 50
 test-long: export KAFKA_REBALANCE_SECONDS := 600
 test-long: export KAFKA_CLOSE_TEAMS := 100000
 test-long: export KAFKA_STATE_FLIPS := 1000
+test-long: export WORKER_CRASH_SEEDS := 20000
 test-long: test ## the same at length: ten times the worlds, 300 kills, 50 zombies, 100,000 teams
 
 lint: ## form, findings of clippy, dependencies

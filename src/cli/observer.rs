@@ -8,7 +8,7 @@ use crate::billing::disposition::Dispositions;
 use crate::config::Config;
 use crate::kafka::log::wall_millis;
 use crate::ports::Batch;
-use crate::ports::log::Halt;
+use crate::ports::log::{Halt, Offsets};
 use crate::processor::counts::Counts;
 use crate::processor::worker::{Commit, PartitionState, Watch};
 use crate::telemetry::halt::Halt as HaltName;
@@ -62,6 +62,8 @@ pub struct Observer {
     inputs: Vec<String>,
     /// What was told of each partition since it runs.
     told: BTreeMap<u16, Counts>,
+    /// The status that was published last of each running partition.
+    running: BTreeMap<u16, PartitionStatus>,
     has_joined: bool,
     outlook: Arc<Outlook>,
     batch_records: u64,
@@ -82,6 +84,7 @@ impl Observer {
             report: telemetry.report(),
             inputs: inputs.chain(config.topics.accounts.clone()).collect(),
             told: BTreeMap::new(),
+            running: BTreeMap::new(),
             has_joined: false,
             outlook,
             batch_records: 0,
@@ -277,13 +280,46 @@ impl Watch for Observer {
                 };
             }
         }
+        match told.state {
+            Told::Running => {
+                keep_ends(self.running.get(&number), &mut told);
+                self.running.insert(number, told.clone());
+            }
+            _ => drop(self.running.remove(&number)),
+        }
         self.telemetry.publish_partition(self.worker, told);
+    }
+
+    fn ends(&mut self, number: u16, ends: &[Option<Offsets>]) {
+        let Some(status) = self.running.get_mut(&number) else {
+            return;
+        };
+        for (input, ends) in status.inputs.iter_mut().zip(ends) {
+            if let Some(ends) = ends {
+                input.log_start = Some(ends.first);
+                input.log_end = Some(ends.next);
+                input.last_stable = Some(ends.next);
+            }
+        }
+        let status = status.clone();
+        self.telemetry.publish_partition(self.worker, status);
     }
 
     fn withdrawn(&mut self, number: u16) {
         self.told.remove(&number);
+        self.running.remove(&number);
         let worker = usize::from(self.worker);
         self.outlook.with(|workers| workers[worker].remove(&number));
         self.telemetry.withdraw_partition(self.worker, number);
+    }
+}
+
+/// The ends of the log that were told before still stand.
+fn keep_ends(before: Option<&PartitionStatus>, now: &mut PartitionStatus) {
+    let before = before.into_iter().flat_map(|status| &status.inputs);
+    for (input, before) in now.inputs.iter_mut().zip(before) {
+        input.log_start = before.log_start;
+        input.log_end = before.log_end;
+        input.last_stable = before.last_stable;
     }
 }

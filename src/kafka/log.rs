@@ -389,6 +389,13 @@ impl Log for KafkaLog {
         self.kept.remove(&partition);
     }
 
+    fn last_known_ends(&self, partition: u16) -> Vec<Option<Offsets>> {
+        let topics = self.topics.iter();
+        topics
+            .map(|topic| native::last_known_ends(&self.consumer, topic, partition))
+            .collect()
+    }
+
     fn begin(
         &mut self,
         partition: u16,

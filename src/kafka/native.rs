@@ -13,6 +13,8 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys as sys;
 
+use crate::ports::log::Offsets;
+
 /// The queue of one assigned partition, split from the consumer's main queue. It must be dropped
 /// before its consumer.
 pub struct PartitionQueue {
@@ -292,6 +294,29 @@ fn result(error: *mut sys::rd_kafka_error_t) -> Result<(), TransactionError> {
         found
     };
     Err(found)
+}
+
+/// First offset and last stable one of a partition, as the newest fetch told them; None: there was
+/// none yet.
+pub fn last_known_ends<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: u16,
+) -> Option<Offsets> {
+    let topic = CString::new(topic).ok()?;
+    let (mut first, mut next) = (-1, -1);
+    // SAFETY: the client lives, the topic is a C string, the library writes both numbers.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            i32::from(partition),
+            &mut first,
+            &mut next,
+        )
+    };
+    let is_known = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && next >= 0;
+    is_known.then_some(Offsets { first, next })
 }
 
 /// The fatal error of a client, if it has one: (code, text).

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant as Monotonic};
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
 use crate::ports::Batch;
-use crate::ports::log::{Halt, Happening, Log, LogError, Stores};
+use crate::ports::log::{Halt, Happening, Log, LogError, Offsets, Stores};
 use crate::wire::meta::Meta;
 
 use super::counts::Counts;
@@ -46,6 +46,8 @@ pub trait Watch {
     /// A damaged store was put away.
     fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
+    /// First offset and end of each input of a running partition; told once a second.
+    fn ends(&mut self, _number: u16, _ends: &[Option<Offsets>]) {}
     fn withdrawn(&mut self, _number: u16) {}
 }
 
@@ -103,10 +105,13 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
     /// Halved after a commit that took too long, so that the next one is smaller.
     pub(super) interval: Duration,
     flushed_at: Monotonic,
+    told_at: Monotonic,
 }
 
 const TAKE_WAIT: Duration = Duration::from_millis(5);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+/// How often watchers hear of the log's ends.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     pub fn new(
@@ -133,6 +138,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             fold_time: Duration::ZERO,
             interval: policy.interval,
             flushed_at: Monotonic::now(),
+            told_at: Monotonic::now(),
         }
     }
 
@@ -197,6 +203,13 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         self.start_slices()?;
         if self.is_commit_due() {
             self.commit()?;
+        }
+        if self.told_at.elapsed() >= TELL_INTERVAL {
+            self.told_at = Monotonic::now();
+            for partition in &self.running {
+                let number = partition.number();
+                self.watch.ends(number, &self.log.last_known_ends(number));
+            }
         }
         if self.flushed_at.elapsed() >= FLUSH_INTERVAL {
             self.flush();
