@@ -5,6 +5,7 @@ mod support;
 use support::kafka::Broker;
 use support::processor::{Feed, Processor, Setup};
 use support::sample::Sample;
+use support::scene;
 
 /// One input topic, record-time mode, ticks to every partition: a Kafka run equals a file run.
 #[test]
@@ -22,6 +23,14 @@ fn every_sample_gives_the_bytes_of_its_file_run() {
         Feed::of_trace(&sample.replay.inputs, &sample.expected.trace, until).produce(&setup);
         let mut processor = Processor::start(&setup, 0);
         processor.wait_until_folded(&setup);
+        let address = scene::address(&processor);
+        processor.wait_until("the lag is told, and is none", || {
+            let (_, metrics) = scene::get(&address, "/metrics");
+            let mut lags = metrics
+                .lines()
+                .filter(|line| line.starts_with("meterfold_input_lag_records{"));
+            lags.next().is_some_and(|line| line.ends_with(" 0"))
+        });
         processor.stop();
         setup.assert_derived(sample.name, &sample.expected.derived);
         setup.assert_accounts(sample.name, &sample.expected.accounts);
