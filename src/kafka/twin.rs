@@ -5,6 +5,7 @@
 //! One thread, no clock: whatever is left to chance is asked of the dice that a test hands in, so one
 //! seed is one run. What a program may never do is noted in [`TwinCluster::faults`].
 
+mod answers;
 mod group;
 mod log;
 mod topic;

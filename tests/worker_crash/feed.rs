@@ -129,9 +129,10 @@ impl Maker {
     ) {
         let clock = self.clocks[usize::from(partition)];
         let recorded = recorded.unwrap_or(clock.unwrap_or(self.first));
-        // A jump would halt the partition; a tick says that it is meant.
-        if clock.is_some_and(|clock| recorded - clock > 399 * DAY) {
-            self.tick(partition, recorded, "jump");
+        // A jump would halt the partition; a tick says that it is meant. It lies before what other
+        // topics hold of that time.
+        if clock.is_some_and(|clock| recorded - clock > 390 * DAY) {
+            self.tick(partition, recorded - 4 * DAY, "jump");
         }
         let is_usage = matches!(
             event["type"].as_str(),

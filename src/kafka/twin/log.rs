@@ -17,11 +17,8 @@ use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::super::input::{Inputs, Trouble};
 use super::group::News;
-use super::topic::{State, Topic};
+use super::topic::State;
 use super::{Shared, TwinCluster};
-
-/// Records of an input that arrive at a time, at most.
-const ARRIVING_MAX: usize = 12;
 
 pub struct TwinLog {
     shared: Rc<RefCell<Shared>>,
@@ -171,63 +168,6 @@ impl TwinLog {
         }
         self.first_number += batch.slots.len() as u64;
         Ok(Some(Happening::Batch(batch)))
-    }
-}
-
-impl Shared {
-    /// Some of the records that lie behind the position of each input.
-    fn arrive(&mut self, partition: u16, inputs: &mut Inputs) {
-        let at = usize::from(partition);
-        let mut has_received = false;
-        for index in 0..inputs.inputs.len() {
-            if !inputs.inputs[index].is_empty() {
-                continue;
-            }
-            let count = self.below(ARRIVING_MAX);
-            let input = &mut inputs.inputs[index];
-            let records = &self.inputs[index][at];
-            let from = records.partition_point(|(offset, _)| *offset < input.next_offset);
-            for (offset, bytes) in records[from..].iter().take(count) {
-                input.push(*offset, bytes);
-                has_received = true;
-            }
-            if records.len() - from <= count {
-                input.reach_end(self.ends[index][at]);
-            }
-        }
-        if has_received {
-            inputs.forget_proofs();
-        }
-    }
-
-    /// High watermarks of the inputs that have nothing at hand.
-    fn prove(&mut self, partition: u16, inputs: &mut Inputs) {
-        for index in 0..inputs.inputs.len() {
-            let once_in = self.odds.silence;
-            if inputs.inputs[index].is_empty() && !self.happens(once_in, "silence") {
-                inputs.inputs[index].prove(self.ends[index][usize::from(partition)]);
-            }
-        }
-    }
-
-    fn kept(&self, topic: Kept, partition: u16) -> &Topic {
-        match topic {
-            Kept::Changelog => &self.changelog[usize::from(partition)],
-            Kept::Journal => &self.journal[usize::from(partition)],
-        }
-    }
-
-    /// A transaction that hangs is ended by its time-out some time.
-    fn end_hanging(&mut self) {
-        if self.below(3) == 0 {
-            self.end_open(|_| true);
-        }
-    }
-
-    fn is_pending(&self, partition: u16) -> bool {
-        self.transactions.iter().any(|it| {
-            it.state == State::Open && it.offsets.iter().any(|(number, ..)| *number == partition)
-        })
     }
 }
 
