@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long lint bench clean
+.PHONY: help setup build demo demo-kafka test test-long lint bench clean
 # cargo takes all processors by itself.
 .NOTPARALLEL:
 
@@ -13,6 +13,7 @@ export CARGO_TARGET_DIR
 
 meterfold := $(CARGO_TARGET_DIR)/release/meterfold
 demo_dir := $(CARGO_TARGET_DIR)/demo
+demo_kafka_dir := $(CARGO_TARGET_DIR)/demo-kafka
 bench_peers := $(abspath $(CARGO_TARGET_DIR))/bench-peers
 
 help: ## show this list
@@ -29,6 +30,11 @@ demo: ## two months of 40 teams, from events to an invoice
 	@.ci/setup
 	@cargo build --release --locked
 	@.ci/demo $(meterfold) $(demo_dir)
+
+demo-kafka: ## two months of 300 teams through a real Apache Kafka
+	@.ci/setup kafka
+	@cargo build --release --locked
+	@.ci/demo-kafka $(meterfold) $(demo_kafka_dir)
 
 test: ## everything that a change must pass: lint, then all tests
 	@.ci/timed setup .ci/setup cargo-deny kafka registry

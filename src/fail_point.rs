@@ -7,8 +7,8 @@
 //! of the output is produced), `restore`.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub const VARIABLE: &str = "FAIL_POINT_OF_METERFOLD";
@@ -59,6 +59,33 @@ pub fn hit(step: Step) {
         && fail_point.passed.fetch_add(1, Ordering::Relaxed) + 1 == fail_point.at
     {
         fail_point.fire();
+    }
+}
+
+/// How many more calls of its seams a process makes that a test runs on the in-memory twins. Clones
+/// share.
+#[derive(Clone, Debug)]
+pub struct Life {
+    calls_left: Arc<AtomicU64>,
+}
+
+impl Life {
+    pub fn of(calls: u64) -> Life {
+        Life {
+            calls_left: Arc::new(AtomicU64::new(calls)),
+        }
+    }
+
+    /// One call. False: the process has ended, and nothing of it reaches the world.
+    pub fn pass(&self) -> bool {
+        let left = self.calls_left.load(Ordering::Relaxed);
+        self.calls_left
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    pub fn end(&self) {
+        self.calls_left.store(0, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use meterfold::cli::{generate, inspect, panic, rates, recover, replay, run, topics, validate};
+use meterfold::cli::{
+    dead_letters, generate, inspect, panic, rates, recover, replay, run, topics, validate,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +29,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
     Topics(topics::TopicsArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Validate(validate::ValidateArgs),
 }
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Topics(args) => topics::run(args),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Validate(args) => validate::run(args),
     };
     match result {

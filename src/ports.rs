@@ -111,10 +111,24 @@ pub type CellVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// May pass, such as a full disk: the store is opened again.
     #[error("state store: {0}")]
     Failed(String),
     #[error("state store: cell {key}: {reason}")]
     Corrupt { key: String, reason: String },
+    /// Files that are not what was written.
+    #[error("state store: {0}")]
+    Damaged(String),
+    /// Somebody must act: another process holds it, or the disk may not be written.
+    #[error("state store: {0}")]
+    Unusable(String),
+}
+
+impl StoreError {
+    /// The store is to be put away and made anew.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Corrupt { .. } | StoreError::Damaged(_))
+    }
 }
 
 /// Cells to write (`Some`) or delete (`None`), in order.

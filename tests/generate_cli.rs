@@ -280,6 +280,58 @@ fn bad_usage_names_the_argument_and_the_remedy() {
     }
 }
 
+/// Nothing of the network is needed to know better.
+#[test]
+fn bad_usage_of_kafka_names_the_argument() {
+    let brokers: &[&str] = &["--brokers", "127.0.0.1:1"];
+    for (code, arguments, words) in [
+        (2, &["--out", "a.ndjson"][..], &["--out", "--brokers"][..]),
+        (2, &["--force"], &["--force", "--brokers"]),
+        (2, &["--config", "a.toml"], &["--config", "--brokers"]),
+        (2, &["--rate", "0"], &["--rate", "0"]),
+        (
+            2,
+            &["--kafka-property", "acks"],
+            &["--kafka-property", "linger.ms=20"],
+        ),
+        (
+            4,
+            &["--kafka-property", "lingr.ms=5"],
+            &["lingr.ms", "linger.ms"],
+        ),
+        (
+            4,
+            &["--kafka-property", "linger.ms=soon"],
+            &["kafka.\"linger.ms\"", "Invalid value"],
+        ),
+        (
+            4,
+            &["--topic", "a", "--accounts-topic", "a"],
+            &["\"a\"", "own topic"],
+        ),
+    ] {
+        let error = refused(code, &[SMALL, brokers, arguments]);
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    for arguments in [["--rate", "5"], ["--topic", "a"], ["--accounts-topic", "a"]] {
+        let error = refused(2, &[SMALL, &arguments]);
+        assert!(error.contains("--brokers"), "{error}");
+    }
+    let error = refused(4, &[SMALL, &["--config", "/nowhere/meterfold.toml"]]);
+    assert!(error.contains("/nowhere/meterfold.toml"), "{error}");
+}
+
+#[test]
+fn a_broker_that_is_away_ends_the_run() {
+    let arguments = ["--brokers", "127.0.0.1:1", "--timeout", "1"];
+    let error = refused(5, &[SMALL, &arguments]);
+    assert!(
+        error.contains("127.0.0.1:1: no broker answers within 1 s"),
+        "{error}"
+    );
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+}
+
 #[test]
 fn too_few_events_are_refused_with_the_number_needed() {
     let arguments = |events: &str| {

@@ -8,6 +8,7 @@
 mod accounts;
 mod damage;
 mod joining;
+mod kafka;
 mod name;
 mod output;
 mod pace;
@@ -19,17 +20,21 @@ mod team;
 mod usage;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use self::output::{Format, Target};
 use self::plan::{Plan, Request, Share, TooFewEvents};
 use self::stream::Stream;
+use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
 use crate::billing::time::Month;
+use crate::config::Config;
 
 const TEAMS_MAX: i64 = 10_000_000;
 const EVENTS_MAX: u64 = 100_000_000_000;
+const RATE_MAX: u64 = 1_000_000_000;
 
 /// Write realistic events: teams that join, call, buy, leave and come back
 #[derive(Args, Debug)]
@@ -38,7 +43,16 @@ Examples:
   meterfold generate --teams 1000 --events 100000 --months 2026-01..2026-03 --seed 1 \\
     --out input.ndjson
   meterfold generate --teams 50 --events 5000 --months 2025-11..2026-01 --seed 7 \\
-    --duplicates 2 --late 1.5 --malformed 0.1 | less")]
+    --duplicates 2 --late 1.5 --malformed 0.1 | less
+  meterfold generate --teams 1000 --events 100000 --months 2026-01..2026-02 \\
+    --config meterfold.toml --rate 5000
+
+To Kafka an event goes under its team, in the partition that the team's name hashes to. Its recorded
+time is the record's time of creation, which a processor heeds with recorded_time = \"record\"; by the
+time of the append, events of past months are late. The clock ticks of a file are left out.
+
+Exit codes: 0 done, 1 failed while running, 2 bad usage, 4 configuration or a topic is wrong,
+5 brokers unreachable, 6 access refused or a right is missing.")]
 pub struct GenerateArgs {
     /// How many teams there are; few are busy, most are not
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=TEAMS_MAX))]
@@ -58,6 +72,36 @@ pub struct GenerateArgs {
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
+    /// Send to Kafka instead, to brokers and input topics of this configuration (TOML)
+    #[arg(long, value_name = "FILE", group = "kafka", conflicts_with_all = ["out", "force"])]
+    config: Option<PathBuf>,
+    /// Send to Kafka instead, to these brokers
+    #[arg(long, value_name = "HOST:PORT,..", group = "kafka", conflicts_with_all = ["out", "force"])]
+    brokers: Option<String>,
+    /// With --brokers: the topic of usage events, and of all others without --accounts-topic
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        requires = "brokers",
+        default_value = "api-calls"
+    )]
+    topic: String,
+    /// With --brokers: the topic of all events but usage
+    #[arg(long, value_name = "TOPIC", requires = "brokers")]
+    accounts_topic: Option<String>,
+    /// With --brokers: a property of the client, such as security.protocol=ssl
+    #[arg(long, value_name = "NAME=VALUE", requires = "brokers", value_parser = parse_property)]
+    kafka_property: Vec<(String, String)>,
+    /// To Kafka: at most so many events a second
+    #[arg(
+        long,
+        value_name = "EVENTS_PER_SECOND",
+        requires = "kafka",
+        value_parser = clap::value_parser!(u64).range(1..=RATE_MAX)
+    )]
+    rate: Option<u64>,
+    #[command(flatten)]
+    timeout: TimeoutArgs,
     /// Share of lines sent again, a tenth of them with other content
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = parse_share)]
     duplicates: Share,
@@ -103,7 +147,30 @@ pub fn run(args: GenerateArgs) -> Result<(), Failure> {
             args.events, args.teams
         ))
     })?;
-    output::write(Stream::new(&plan), &target, format, args.seed)
+    let lines = Stream::new(&plan);
+    let Some(config) = kafka_config(&args)? else {
+        return output::write(lines, &target, format, args.seed);
+    };
+    let cluster = args.timeout.connect(&config)?;
+    let timeout = Duration::from_secs(args.timeout.timeout);
+    kafka::send(lines, args.events, &cluster, &config, args.rate, timeout)
+}
+
+/// None: to a file.
+fn kafka_config(args: &GenerateArgs) -> Result<Option<Config>, Failure> {
+    if let Some(brokers) = &args.brokers {
+        let accounts_topic = args.accounts_topic.as_deref();
+        let properties = &args.kafka_property;
+        return kafka::config_of_flags(brokers, &args.topic, accounts_topic, properties).map(Some);
+    }
+    let Some(path) = &args.config else {
+        return Ok(None);
+    };
+    let config = ConfigArgs {
+        config: Some(path.clone()),
+        set: Vec::new(),
+    };
+    config.load().map(Some)
 }
 
 fn output_of(args: &GenerateArgs) -> Result<(Target, Format), Failure> {
@@ -133,6 +200,11 @@ fn parse_months(text: &str) -> Result<Months, String> {
         }
         None => Err("write it like 2026-01..2026-03, or 2026-01".to_owned()),
     }
+}
+
+fn parse_property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like linger.ms=20")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn parse_share(text: &str) -> Result<Share, String> {

@@ -1,6 +1,7 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
 mod config_args;
+pub mod dead_letters;
 pub mod failure;
 mod file_state;
 pub mod generate;
@@ -15,3 +16,4 @@ pub mod run;
 mod summary;
 pub mod topics;
 pub mod validate;
+mod writable_topic;

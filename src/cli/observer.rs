@@ -89,6 +89,21 @@ impl Observer {
         }
     }
 
+    /// The worker joins anew: what it had is no longer its own.
+    pub fn evicted(&mut self) {
+        let worker = usize::from(self.worker);
+        let owned = self
+            .outlook
+            .with(|workers| std::mem::take(&mut workers[worker]));
+        for partition in owned.into_keys() {
+            self.told.remove(&partition);
+            self.telemetry.withdraw_partition(self.worker, partition);
+        }
+        self.has_joined = false;
+        self.telemetry
+            .set_worker_state(self.worker, WorkerState::Starting);
+    }
+
     fn joined(&mut self) {
         if !self.has_joined {
             self.has_joined = true;
@@ -209,6 +224,20 @@ impl Watch for Observer {
         self.telemetry
             .transaction(TransactionResult::Aborted, Duration::ZERO);
         self.telemetry.publish(self.worker, &mut self.report);
+    }
+
+    fn away(&mut self, is_away: bool) {
+        let reason = "no broker answers".to_owned();
+        let state = match is_away {
+            true => WorkerState::WaitingForKafka { reason },
+            false if self.has_joined => WorkerState::Joined,
+            false => WorkerState::Starting,
+        };
+        self.telemetry.set_worker_state(self.worker, state);
+    }
+
+    fn quarantined(&mut self, _number: u16) {
+        self.telemetry.store_corrupted();
     }
 
     fn partition(&mut self, number: u16, state: &PartitionState) {

@@ -22,7 +22,7 @@ use crate::kafka::registry::RegistryError;
 use crate::kafka::topics::{self, Severity};
 use crate::ports::log::LogError;
 use crate::processor::journaling::{LogSettings, settings_digest};
-use crate::processor::partition::BookText;
+use crate::processor::partition::{BookText, TIMERS_PER_STRETCH};
 use crate::processor::start::StartSettings;
 use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
 use crate::store::directory::Directory;
@@ -63,6 +63,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const REST_MORE_MILLIS_MAX: u64 = 15_000;
 /// A missing offset is believed after so long.
 const OFFSETS_PATIENCE: Duration = Duration::from_secs(5);
+const STORE_REST: Duration = Duration::from_secs(1);
 const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Memory of teams, over all workers.
 const DECODED_BYTES: usize = 512 << 20;
@@ -199,6 +200,7 @@ fn work(
         ids_max: IDS_MAX,
         decoded_bytes_max: DECODED_BYTES / workers,
         encoded_bytes_max: ENCODED_BYTES / workers,
+        store_rest: STORE_REST,
     };
     let began = Monotonic::now();
     let mut observer = observer;
@@ -225,6 +227,7 @@ fn work(
             {
                 tracing::warn!(event = "identity_taken", "{reason}; joining again once");
                 observer = worker.into_watch();
+                observer.evicted();
                 replaced_at = Some(Monotonic::now());
             }
             result => return result,
@@ -356,6 +359,7 @@ fn start_settings(
             .collect(),
         delete_retention: delete_retention.map_or(DEFAULT_DELETE_RETENTION, Duration::from_millis),
         offsets_patience: OFFSETS_PATIENCE,
+        timers_per_stretch: TIMERS_PER_STRETCH,
         wall_millis,
     })
 }
@@ -445,6 +449,6 @@ fn failure_of(error: WorkerError) -> Failure {
     match error {
         WorkerError::Log(error) => error.into(),
         WorkerError::Invalid(text) => Failure::invalid(text),
-        WorkerError::Foreign(text) => Failure::state(text),
+        WorkerError::Unusable(text) => Failure::state(text),
     }
 }

@@ -4,6 +4,8 @@
 //! Each is made of three layers: what is better than librdkafka's default, what the user says, and
 //! what the guarantees need. `config.rs` has refused what the first and the last would contradict.
 
+use std::time::Duration;
+
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
@@ -141,6 +143,28 @@ pub fn worker_producer(config: &Config, worker: u16) -> ClientConfig {
 pub fn reader(config: &Config, purpose: &str) -> ClientConfig {
     let mut client = fetching(config);
     client.set("client.id", own_client_id(config, purpose));
+    client
+}
+
+/// A producer of records that are not a worker's: idempotent, without transactions. What is not
+/// taken within `timeout` is given up. `purpose` ends its client id.
+pub fn sender(config: &Config, purpose: &str, timeout: Duration) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("linger.ms", "5")
+        .set("compression.type", "lz4")
+        .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+    for (name, value) in config.kafka.of(Client::Producer) {
+        // Without transactions it has no meaning.
+        if name != "transaction.timeout.ms" {
+            client.set(name, value);
+        }
+    }
+    client
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("message.timeout.ms", timeout.as_millis().to_string())
+        .set("client.id", own_client_id(config, purpose));
     client
 }
 

@@ -58,6 +58,30 @@ pub enum ClusterError {
     },
 }
 
+impl ClusterError {
+    /// By what helps, of an error that a client gave for `question`.
+    pub fn of(
+        brokers: String,
+        timeout: Duration,
+        question: &'static str,
+        code: Option<RDKafkaErrorCode>,
+        reason: String,
+    ) -> ClusterError {
+        match code {
+            Some(code) if is_refusal(code) => ClusterError::Refused {
+                brokers,
+                reason: format!("{question}: {reason}"),
+            },
+            Some(code) if is_absence(code) => unreachable(&brokers, timeout, Some(reason)),
+            _ => ClusterError::Failed {
+                brokers,
+                question,
+                reason,
+            },
+        }
+    }
+}
+
 /// Settings of a topic by name, as in force.
 pub type TopicSettings = BTreeMap<String, String>;
 
@@ -246,18 +270,7 @@ impl Cluster {
         if let Some(reason) = self.probe.context().refusal() {
             return ClusterError::Refused { brokers, reason };
         }
-        if is_refusal(code) {
-            let reason = format!("{question}: {reason}");
-            return ClusterError::Refused { brokers, reason };
-        }
-        if is_absence(code) {
-            return unreachable(&brokers, self.timeout, Some(reason));
-        }
-        ClusterError::Failed {
-            brokers,
-            question,
-            reason,
-        }
+        ClusterError::of(brokers, self.timeout, question, Some(code), reason)
     }
 }
 

@@ -108,6 +108,24 @@ impl Input {
         self.journaled.clear();
     }
 
+    /// Takes in a record that comes from no queue, in canonical bytes.
+    pub fn push(&mut self, offset: i64, bytes: &[u8]) {
+        if self.undecoded_at.is_empty() {
+            self.undecoded.clear();
+        }
+        let start = self.undecoded.len();
+        self.undecoded.extend_from_slice(bytes);
+        self.undecoded_at.push_back(start..self.undecoded.len());
+        self.next_offset = offset + 1;
+        self.is_at_end = false;
+    }
+
+    /// The end was reached; the next record will have `next_offset` or a later one.
+    pub fn reach_end(&mut self, next_offset: i64) {
+        self.next_offset = self.next_offset.max(next_offset);
+        self.is_at_end = true;
+    }
+
     fn head(&self) -> Option<&Record> {
         self.pieces.front().map(|piece| &piece.records[self.folded])
     }

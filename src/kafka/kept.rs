@@ -10,11 +10,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::ports::log::{KeptRecord, LogError, Offsets};
+use crate::ports::log::{KeptRecord, LogError, Newest, Offsets};
 
 /// Time of one slice of reading, so that the worker can do its other work.
 const SLICE: Duration = Duration::from_millis(100);
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Records before the end that are looked at first; the next stretch is ten times as long.
+const NEWEST_STRETCH: i64 = 100;
+const NEWEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct KeptReader {
     consumer: BaseConsumer<Quiet>,
@@ -96,6 +99,44 @@ impl KeptReader {
             Some(Offset::Offset(next)) => next,
             _ => self.next,
         }
+    }
+}
+
+/// The newest committed value of `key`, found from the end; None: no answer in time.
+pub fn newest(
+    settings: &ClientConfig,
+    asker: &BaseConsumer,
+    topic: &str,
+    partition: u16,
+    key: &[u8],
+) -> Result<Option<Newest>, LogError> {
+    let Some(Offsets { first, next }) = watermarks(asker, topic, partition)? else {
+        return Ok(None);
+    };
+    let began = Monotonic::now();
+    let mut stretch = NEWEST_STRETCH;
+    loop {
+        let from = first.max(next - stretch);
+        let Some((mut reader, _)) =
+            KeptReader::open(settings, asker, topic, partition, Some(from))?
+        else {
+            return Ok(None);
+        };
+        let mut found = Newest::Nothing;
+        while reader.read(&mut |record| {
+            if let Some(value) = record.value.filter(|_| record.key == key) {
+                found = Newest::Value(value.to_vec());
+            }
+        })? < next
+        {
+            if began.elapsed() > NEWEST_TIMEOUT {
+                return Ok(None);
+            }
+        }
+        if found != Newest::Nothing || from == first {
+            return Ok(Some(found));
+        }
+        stretch *= 10;
     }
 }
 

@@ -13,7 +13,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
-use crate::ports::log::{Committed, Happening, Kept, KeptRecord, Log, LogError, Offsets, Outcome};
+use crate::ports::log::{
+    Committed, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
+};
 use crate::ports::{Batch, Piece, Staged};
 use crate::wire::avro::Schemas;
 use crate::wire::kafka_record::RecordRules;
@@ -21,7 +23,7 @@ use crate::wire::kafka_record::RecordRules;
 use super::client;
 use super::derived_format::DerivedFormat;
 use super::input::Inputs;
-use super::kept::{KeptReader, watermarks};
+use super::kept::{self, KeptReader, watermarks};
 use super::native::{self, GroupMetadata};
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
@@ -29,7 +31,7 @@ use super::transaction::{End, Transactions};
 use super::unowned::Unowned;
 
 /// Time for a question to the group's coordinator.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the wall clock was found wrong it moves no partition for so long.
 const WALL_REST: Duration = Duration::from_secs(60);
@@ -63,6 +65,7 @@ pub struct KafkaLog {
     /// None: the brokers assign, and leave nothing over.
     pub(super) unowned: Option<Unowned>,
     pub(super) wall_rests_until: Option<Monotonic>,
+    pub(super) away_asked_at: Option<Monotonic>,
     pub(super) recycled: Vec<Piece>,
     pub(super) first_number: u64,
     is_closed: bool,
@@ -159,6 +162,8 @@ impl KafkaLog {
             released: Vec::new(),
             unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
             wall_rests_until: None,
+            away_asked_at: None,
+
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
@@ -231,8 +236,11 @@ impl KafkaLog {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Authentication,
             ) => Err(LogError::Denied(format!("consumer: {error}"))),
-            _ => {
+            code => {
                 tracing::warn!(event = "consumer_error", "{error}");
+                if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+                    self.consumer.context().set_away(true);
+                }
                 Ok(())
             }
         }
@@ -364,6 +372,19 @@ impl Log for KafkaLog {
         }
     }
 
+    fn newest_kept(
+        &mut self,
+        topic: Kept,
+        partition: u16,
+        key: &[u8],
+    ) -> Result<Option<Newest>, LogError> {
+        let topic = match topic {
+            Kept::Changelog => &self.kept_topics[0],
+            Kept::Journal => &self.kept_topics[1],
+        };
+        kept::newest(&self.reader, &self.asker, topic, partition, key)
+    }
+
     fn close_kept(&mut self, partition: u16) {
         self.kept.remove(&partition);
     }
@@ -431,6 +452,10 @@ impl Log for KafkaLog {
             self.seek_begun()?;
         }
         Ok(())
+    }
+
+    fn is_away(&mut self) -> bool {
+        self.look_whether_away()
     }
 
     fn close(&mut self) {

@@ -16,12 +16,15 @@ use crate::ports::log::{Happening, LogError};
 use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
-use super::log::{KafkaLog, Owned, SEEK_TIMEOUT, fatal};
+use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT, fatal};
 use super::native::{GroupMetadata, PartitionQueue};
 use super::rebalance::Ownership;
 
 /// Between two tries to seek in a partition whose fetching has not started yet.
 const SEEK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Brokers that were all away are asked this often at most.
+const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl KafkaLog {
     pub(super) fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
@@ -156,6 +159,24 @@ impl KafkaLog {
                 Happening::Revoked(partitions)
             }
         })
+    }
+
+    /// Whether all brokers are away: the client says so when it loses the last one, and whether one
+    /// is back is asked once a second.
+    pub(super) fn look_whether_away(&mut self) -> bool {
+        let ownership = self.consumer.context();
+        if !ownership.is_away() {
+            return false;
+        }
+        let is_recent = |at: Monotonic| at.elapsed() < AWAY_ASK_INTERVAL;
+        if !self.away_asked_at.is_some_and(is_recent) {
+            let answer = self
+                .asker
+                .fetch_metadata(Some(&self.topics[0]), ASK_TIMEOUT);
+            ownership.set_away(answer.is_err());
+            self.away_asked_at = Some(Monotonic::now());
+        }
+        ownership.is_away()
     }
 
     /// Leaves the group and joins it again where it has left partitions to nobody.

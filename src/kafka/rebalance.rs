@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
@@ -23,6 +23,8 @@ pub struct Ownership {
     news: Mutex<VecDeque<News>>,
     /// The consumer is being closed: nobody will act on news any more.
     is_closing: AtomicBool,
+    /// No broker was connected when the client last looked.
+    is_away: AtomicBool,
 }
 
 impl Ownership {
@@ -34,6 +36,14 @@ impl Ownership {
         self.is_closing.store(true, Ordering::Release);
     }
 
+    pub fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    pub fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,6 +52,9 @@ impl Ownership {
 impl ClientContext for Ownership {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(event = "consumer_error", "{error}: {reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.set_away(true);
+        }
     }
 }
 

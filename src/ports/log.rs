@@ -46,6 +46,15 @@ pub trait Log {
 
     fn close_kept(&mut self, partition: u16);
 
+    /// The newest committed value of `key` in a kept topic of any partition, found from its end.
+    /// None: ask again.
+    fn newest_kept(
+        &mut self,
+        topic: Kept,
+        partition: u16,
+        key: &[u8],
+    ) -> Result<Option<Newest>, LogError>;
+
     /// From now on hands out records of `partition`, from these positions of its inputs.
     fn begin(
         &mut self,
@@ -65,6 +74,9 @@ pub trait Log {
 
     /// The partition is given up: the log may hand it to somebody else.
     fn release(&mut self, partition: u16) -> Result<(), LogError>;
+
+    /// Nobody answers, and the log goes on by itself once somebody does.
+    fn is_away(&mut self) -> bool;
 
     /// Leaves the group and closes.
     fn close(&mut self);
@@ -101,6 +113,13 @@ pub struct KeptRecord<'a> {
     pub key: &'a [u8],
     /// None: deleted.
     pub value: Option<&'a [u8]>,
+}
+
+/// What [`Log::newest_kept`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Newest {
+    Nothing,
+    Value(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

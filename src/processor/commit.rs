@@ -29,7 +29,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
                 }
                 Err(error) => {
                     let number = partition.number();
-                    self.broken(number, error);
+                    self.broken(number, error)?;
                 }
             }
         }
@@ -56,7 +56,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
                 let began = Monotonic::now();
                 for ((number, staged), receipt) in committing.into_iter().zip(staged).zip(receipts)
                 {
-                    self.apply(number, staged, receipt);
+                    self.apply(number, staged, receipt)?;
                 }
                 commit.apply = began.elapsed();
                 fail_point::hit(FailStep::S7);
@@ -73,12 +73,12 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
         Ok(())
     }
 
-    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) {
+    fn apply(&mut self, number: u16, staged: Staged, receipt: Receipt) -> Result<(), WorkerError> {
         let local = self.local(number, receipt);
         let room = self.policy.encoded_bytes_max / self.running.len().max(1);
         let decoded = self.policy.decoded_bytes_max / self.running.len().max(1);
         let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return;
+            return Ok(());
         };
         partition.put_back(staged);
         let applied = partition.apply_with(&local).and_then(|()| {
@@ -94,6 +94,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
         let (meta, counts) = (partition.meta(), partition.counts());
         self.watch
             .partition(number, &PartitionState::Running { meta, counts });
+        Ok(())
     }
 
     /// After an abort, or a commit whose outcome is unknown: what is true stands in the log.

@@ -37,14 +37,8 @@ pub fn check(partition: u16, meta: &Meta, settings: &StartSettings) -> Result<()
         ));
     }
     if meta.partition_count != settings.log.partition_count {
-        return Err(halt(
-            HaltCode::PartitionsChanged,
-            format!(
-                "state was made with {} partitions, the inputs have {}: teams would be split; create \
-                 new topics and move over, as the guide says",
-                meta.partition_count, settings.log.partition_count
-            ),
-        ));
+        let count = settings.log.partition_count;
+        return Err(Unfit::Halt(partitions_changed(meta.partition_count, count)));
     }
     if meta.settings_digest != settings.log.settings_digest {
         return Err(Unfit::Invalid(format!(
@@ -61,6 +55,16 @@ pub fn check(partition: u16, meta: &Meta, settings: &StartSettings) -> Result<()
         )));
     }
     Ok(())
+}
+
+pub fn partitions_changed(before: u16, now: u16) -> Halt {
+    Halt::new(
+        HaltCode::PartitionsChanged,
+        format!(
+            "state was made with {before} partitions, the inputs have {now}: teams would be split; \
+             create new topics and move over, as the guide says"
+        ),
+    )
 }
 
 /// The stored book or the configured one (`engine.md` 5).

@@ -6,9 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
+use crate::billing::rate_book::RateBook;
 use crate::ports::Store;
-use crate::ports::log::{HaltCode, Kept, Log};
+use crate::ports::log::{HaltCode, Kept, Log, Newest};
+use crate::wire::keys;
+use crate::wire::meta::Meta;
 
+use super::fit;
+use super::partition::{Partition, PartitionError};
 use super::start::{Phase, Start, StartError, StartSettings, Step};
 
 impl<S: Store> Start<S> {
@@ -95,12 +100,65 @@ impl<S: Store> Start<S> {
         log: &mut L,
         settings: &StartSettings,
     ) -> Result<Step<S>, StartError> {
+        // Partition 0 is always there: where it has begun with fewer partitions, this one was added.
+        if self.partition > 0 {
+            let newest = log.newest_kept(Kept::Changelog, 0, &[keys::META])?;
+            let meta = match newest {
+                None => return Ok(self.wait(Phase::Compare, "the changelog does not answer")),
+                Some(Newest::Nothing) => None,
+                Some(Newest::Value(value)) => Meta::decode(&value).ok(),
+            };
+            let count = settings.log.partition_count;
+            if let Some(meta) = meta.filter(|meta| meta.partition_count != count) {
+                return Ok(Step::Halted(fit::partitions_changed(
+                    meta.partition_count,
+                    count,
+                )));
+            }
+        }
         let Some(offsets) = log.input_offsets(self.partition)? else {
             return Ok(self.wait(Phase::Compare, "the inputs do not answer"));
         };
         let starts: Vec<i64> = offsets.iter().map(|offsets| offsets.first).collect();
-        let mut partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
-        partition.stage_genesis(&starts, &settings.book)?;
-        Ok(Step::Commit(Box::new(partition)))
+        let partition = self.partition_of(settings, Arc::clone(&settings.parsed_book))?;
+        self.staged(partition, |it| it.stage_genesis(&starts, &settings.book))
+    }
+
+    /// What is to be committed before the partition runs.
+    pub(super) fn staged(
+        &mut self,
+        mut partition: Partition<S>,
+        stage: impl FnOnce(&mut Partition<S>) -> Result<(), PartitionError>,
+    ) -> Result<Step<S>, StartError> {
+        match stage(&mut partition) {
+            Ok(()) => Ok(Step::Commit(Box::new(partition))),
+            Err(error) => {
+                self.store = Some(partition.into_store());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The partition that the store holds, on its log.
+    pub(super) fn partition_of(
+        &mut self,
+        settings: &StartSettings,
+        book: Arc<RateBook>,
+    ) -> Result<Partition<S>, PartitionError> {
+        let Some(store) = self.store.take() else {
+            unreachable!("the store is opened first")
+        };
+        let log = Some(settings.log.clone());
+        match Partition::open_or_give_back(self.partition, store, book, false, log) {
+            Ok(mut partition) => {
+                partition.timers_per_stretch = settings.timers_per_stretch;
+                Ok(partition)
+            }
+            Err((error, store)) => {
+                // Whoever gives this start up closes it.
+                self.store = Some(store);
+                Err(error.into())
+            }
+        }
     }
 }

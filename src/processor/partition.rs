@@ -68,6 +68,7 @@ pub struct Partition<S> {
     /// Where the clock step ends that is under way, and the last timer that it ran.
     step: Option<Instant>,
     timer_cursor: Option<TimerCursor>,
+    pub(super) timers_per_stretch: usize,
     /// Something was folded, or the clock or a position moved, since the last commit.
     is_changed: bool,
     /// The clock was moved by the wall clock, which stood here (milliseconds since 1970).
@@ -87,7 +88,7 @@ struct Calendar {
 }
 
 /// Timers that run before teams and outputs may be put away.
-const TIMERS_PER_STRETCH: usize = 2_048;
+pub const TIMERS_PER_STRETCH: usize = 2_048;
 
 /// Before any clock nothing is closed, and what is compared with the clock is later.
 const BEFORE_ANY_CLOCK: Instant = Instant::EPOCH;
@@ -101,7 +102,29 @@ impl<S: Store> Partition<S> {
         is_traced: bool,
         log: Option<LogSettings>,
     ) -> Result<Partition<S>, PartitionError> {
-        let mut meta = read_meta(&store)?.unwrap_or_default();
+        let opened = Partition::open_or_give_back(number, store, book, is_traced, log);
+        opened.map_err(|(error, _)| error.into())
+    }
+
+    /// The same; a store that cannot be read comes back.
+    pub(super) fn open_or_give_back(
+        number: u16,
+        store: S,
+        book: Arc<RateBook>,
+        is_traced: bool,
+        log: Option<LogSettings>,
+    ) -> Result<Partition<S>, (StoreError, S)> {
+        let retention_millis = book.dedup_horizon_millis + book.future_skew_millis;
+        let read = || -> Result<(Meta, TimerIndex, Dedup), StoreError> {
+            let meta = read_meta(&store)?.unwrap_or_default();
+            let (next_run, digests) = (meta.next_run, &meta.id_digests);
+            let dedup = Dedup::load(&store, retention_millis, next_run, digests)?;
+            Ok((meta, TimerIndex::load(&store)?, dedup))
+        };
+        let (mut meta, timers, dedup) = match read() {
+            Ok(read) => read,
+            Err(error) => return Err((error, store)),
+        };
         meta.fold_version = FOLD_VERSION;
         // A step that was under way is gone on with before any record: its clock is not reached.
         let step = meta.timer_cursor.as_ref().and(meta.clock);
@@ -109,13 +132,12 @@ impl<S: Store> Partition<S> {
             Some(cursor) => Some(cursor.due),
             None => meta.clock,
         };
-        let retention_millis = book.dedup_horizon_millis + book.future_skew_millis;
         Ok(Partition {
             number,
             calendar: Calendar::new(&book, clock),
             teams: Teams::default(),
-            timers: TimerIndex::load(&store)?,
-            dedup: Dedup::load(&store, retention_millis, meta.next_run, &meta.id_digests)?,
+            timers,
+            dedup,
             identity: Identity::default(),
             is_traced,
             staged: Staged {
@@ -127,6 +149,7 @@ impl<S: Store> Partition<S> {
             is_paused: step.is_some(),
             step,
             timer_cursor: meta.timer_cursor.clone(),
+            timers_per_stretch: TIMERS_PER_STRETCH,
             is_changed: false,
             wall_millis: None,
             journaling: log.map(Journaling::new),
@@ -143,7 +166,7 @@ impl<S: Store> Partition<S> {
     pub fn fold(&mut self, batch: &Batch) -> Result<(), PartitionError> {
         let handles = self.load_teams(batch)?;
         let book = Arc::clone(&self.book);
-        let mut timers_left = TIMERS_PER_STRETCH;
+        let mut timers_left = self.timers_per_stretch;
         let records = batch.of_partition(self.number).skip(self.next_record);
         for ((number, slot), handle) in records.zip(handles) {
             self.is_paused = !self.run_timers_to(slot.clock, &mut timers_left)?;
@@ -193,7 +216,8 @@ impl<S: Store> Partition<S> {
 
     /// Moves the clock forward and runs the timers that become due; may pause as `fold` does.
     pub fn advance_to(&mut self, clock: Option<Instant>) -> Result<(), PartitionError> {
-        self.is_paused = !self.run_timers_to(clock, &mut { TIMERS_PER_STRETCH })?;
+        let mut timers_left = self.timers_per_stretch;
+        self.is_paused = !self.run_timers_to(clock, &mut timers_left)?;
         Ok(())
     }
 
@@ -247,8 +271,11 @@ impl<S: Store> Partition<S> {
         clock: Option<Instant>,
         timers_left: &mut usize,
     ) -> Result<bool, PartitionError> {
-        let Some(clock) = clock.filter(|clock| self.calendar.clock.is_none_or(|now| *clock > now))
-        else {
+        // A step that an earlier owner began may end where its last timer ran: more may be due there.
+        let is_ahead = |clock: &Instant| {
+            self.step == Some(*clock) || self.calendar.clock.is_none_or(|now| *clock > now)
+        };
+        let Some(clock) = clock.filter(is_ahead) else {
             return Ok(true);
         };
         let book = Arc::clone(&self.book);
@@ -260,7 +287,9 @@ impl<S: Store> Partition<S> {
             // A team whose next timer falls into the same stretch of time takes its place in it.
             while let Some((instant, team)) = due.pop_first() {
                 if *timers_left == 0 {
-                    self.step = Some(clock);
+                    // A step of which no timer has run has not begun: without a cursor nobody
+                    // could go on with it.
+                    self.step = self.timer_cursor.as_ref().map(|_| clock);
                     return Ok(false);
                 }
                 *timers_left -= 1;

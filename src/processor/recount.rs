@@ -37,6 +37,7 @@ pub fn recount(store: &impl Store, meta: &Meta) -> Result<Recount, StoreError> {
         }
         Ok(())
     })?;
+    parts.finish()?;
     let mut parts = Parts::default();
     visit(store, keys::MONTH, |key, value| {
         let Some((team, [month @ .., high, low])) = keys::parse_team_key(key) else {
@@ -49,6 +50,7 @@ pub fn recount(store: &impl Store, meta: &Meta) -> Result<Recount, StoreError> {
         }
         Ok(())
     })?;
+    parts.finish()?;
     let known: BTreeMap<i32, u128> = meta.id_digests.iter().copied().collect();
     visit(store, keys::IDS, |key, value| {
         let bucket = keys::parse_ids(key).ok_or_else(|| unreadable(key))?.0;
@@ -82,6 +84,17 @@ impl<N> Default for Parts<N> {
 }
 
 impl<N: PartialEq> Parts<N> {
+    /// No value may lack its last parts.
+    fn finish(&self) -> Result<(), StoreError> {
+        match self.name {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Corrupt {
+                key: format!("part {} of {}", self.seen, self.wanted),
+                reason: "missing".into(),
+            }),
+        }
+    }
+
     /// The whole value once its last part is there.
     fn add(
         &mut self,
@@ -90,6 +103,7 @@ impl<N: PartialEq> Parts<N> {
         part: &[u8],
     ) -> Result<Option<(N, Vec<u8>)>, StoreError> {
         if is_first {
+            self.finish()?;
             let (wanted, head) = cells::first_part(part).map_err(|fault| corrupt(part, fault))?;
             (self.wanted, self.seen) = (wanted, 1);
             self.value = head.to_vec();

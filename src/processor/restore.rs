@@ -3,8 +3,8 @@
 //! Not "until the end": an open transaction hides the tail, and what lies behind the wanted META
 //! belongs to no commit that the group knows (`engine.md` 5).
 
+use crate::ports::Changes;
 use crate::ports::log::KeptRecord;
-use crate::ports::{Changes, StoreError};
 use crate::wire::keys;
 use crate::wire::meta::{Fingerprint, Local, Meta, Witness};
 
@@ -18,8 +18,9 @@ pub struct Restore {
     pub from: Option<i64>,
     pub is_full: bool,
     pub pending: Changes,
-    /// Witness of the newest META seen, and whether the wanted one was applied.
-    pub is_reached: bool,
+    /// The wanted META, once it was read. It is written last of all, after the digest was found
+    /// right: a store that has it was checked.
+    pub reached: Option<Meta>,
     pub later: Option<Witness>,
     pub local: Local,
 }
@@ -37,7 +38,7 @@ impl Restore {
             from,
             is_full: true,
             pending: Changes::default(),
-            is_reached: false,
+            reached: None,
             later: None,
             local: Local {
                 fingerprint,
@@ -47,10 +48,10 @@ impl Restore {
         }
     }
 
-    /// Takes in one cell of the changelog.
-    pub fn take(&mut self, record: KeptRecord) -> Result<(), StoreError> {
+    /// Takes in one cell of the changelog. Fails where it cannot be ours.
+    pub fn take(&mut self, record: KeptRecord) -> Result<(), String> {
         let is_meta = record.key == [keys::META];
-        if self.is_reached {
+        if self.reached.is_some() {
             // Only whether a later commit is there counts.
             if is_meta {
                 self.later = record
@@ -60,22 +61,26 @@ impl Restore {
             }
             return Ok(());
         }
-        match record.value {
-            Some(value) => self.pending.put(record.key, value),
-            None => self.pending.delete(record.key),
-        }
         if is_meta {
             let meta = record.value.map(Meta::decode);
             let Some(Ok(meta)) = meta else {
-                return Err(StoreError::Corrupt {
-                    key: "META in the changelog".into(),
-                    reason: "not written by this program".into(),
-                });
+                return Err(format!(
+                    "META at offset {} of the changelog was not written by this version of the \
+                     program: find out who did, before anything is changed",
+                    record.offset
+                ));
             };
             self.local.changelog_position = record.offset + 1;
             self.local.meta_appended_at_millis = record.appended_at_millis;
+            if meta.witness() == self.witness {
+                self.reached = Some(meta);
+                return Ok(());
+            }
             self.pending.put(&[keys::LOCAL], &self.local.encode());
-            self.is_reached = meta.witness() == self.witness;
+        }
+        match record.value {
+            Some(value) => self.pending.put(record.key, value),
+            None => self.pending.delete(record.key),
         }
         Ok(())
     }

@@ -17,7 +17,6 @@ use crate::wire::meta::{Fingerprint, Witness};
 use super::fit::{self, BookInForce, Unfit};
 use super::journaling::LogSettings;
 use super::partition::{BookText, Partition, PartitionError, read_meta};
-use super::recount::{self, Recount};
 use super::restore::{RESTORE_BATCH_BYTES, Restore};
 use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
 
@@ -32,6 +31,8 @@ pub struct StartSettings {
     pub delete_retention: Duration,
     /// How long a missing offset is asked for again before it is believed.
     pub offsets_patience: Duration,
+    /// Timers that run before what they cause may be committed.
+    pub timers_per_stretch: usize,
     /// Milliseconds since 1970 by the wall clock.
     pub wall_millis: fn() -> i64,
 }
@@ -44,7 +45,7 @@ pub struct Start<S> {
     pub(super) phase: Phase,
     pub(super) asked_since: Option<Monotonic>,
     /// A store was found wanting after a tail; only one more restore is tried.
-    is_second_try: bool,
+    pub(super) is_second_try: bool,
 }
 
 /// How far a restore is, in changelog records.
@@ -187,7 +188,7 @@ impl<S: Store> Start<S> {
         Ok(self.go_on(Phase::Compare))
     }
 
-    fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
+    pub(super) fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
         Fingerprint {
             cluster: settings.log.cluster.clone(),
             group: settings.log.group.clone(),
@@ -293,23 +294,6 @@ impl<S: Store> Start<S> {
         }
     }
 
-    pub(super) fn partition_of(
-        &mut self,
-        settings: &StartSettings,
-        book: Arc<RateBook>,
-    ) -> Result<Partition<S>, PartitionError> {
-        let Some(store) = self.store.take() else {
-            unreachable!("the store is opened first")
-        };
-        Partition::open(
-            self.partition,
-            store,
-            book,
-            false,
-            Some(settings.log.clone()),
-        )
-    }
-
     fn restore<L: Log, O: Stores<Store = S>>(
         &mut self,
         mut restore: Box<Restore>,
@@ -333,8 +317,9 @@ impl<S: Store> Start<S> {
             applied += 1;
             fault = fault.take().or(restore.take(record).err());
         })?;
-        if let Some(error) = fault {
-            return Err(error.into());
+        if let Some(text) = fault {
+            log.close_kept(self.partition);
+            return Ok(self.halt(HaltCode::StateDigest, text));
         }
         if applied > 0 {
             fail_point::hit(fail_point::Step::Restore);
@@ -343,14 +328,13 @@ impl<S: Store> Start<S> {
         self.progress.position = position;
         self.progress.end = end;
         // What lies after the wanted META belongs to no commit that C knows: it is only looked at.
-        if restore.pending.bytes_len() > RESTORE_BATCH_BYTES && !restore.is_reached {
-            self.apply(&mut restore.pending)?;
-        }
-        if restore.is_reached && !restore.pending.is_empty() {
+        let is_reached = restore.reached.is_some();
+        let is_full = restore.pending.bytes_len() > RESTORE_BATCH_BYTES;
+        if is_full || is_reached && !restore.pending.is_empty() {
             self.apply(&mut restore.pending)?;
         }
         if position < end {
-            let reason = match restore.is_reached {
+            let reason = match is_reached {
                 true => "reading the changelog's end",
                 false => "restoring from the changelog",
             };
@@ -360,7 +344,7 @@ impl<S: Store> Start<S> {
         if let Some(later) = restore.later {
             return Ok(self.halt(HaltCode::StateAhead, ahead(later, restore.witness)));
         }
-        if !restore.is_reached {
+        let Some(meta) = restore.reached.take() else {
             return Ok(self.halt(
                 HaltCode::ChangelogMissing,
                 format!(
@@ -369,66 +353,16 @@ impl<S: Store> Start<S> {
                     restore.witness
                 ),
             ));
-        }
-        self.check_digest(restore.is_full, stores, settings)
-    }
-
-    fn check_digest<O: Stores<Store = S>>(
-        &mut self,
-        is_full: bool,
-        stores: &mut O,
-        settings: &StartSettings,
-    ) -> Result<Step<S>, StartError> {
-        let Some(meta) = read_meta(self.store())? else {
-            unreachable!("META was applied")
         };
-        let Recount { total, .. } = recount::recount(self.store(), &meta)?;
-        if total == meta.total_digest() {
-            return Ok(self.go_on(Phase::Begin));
-        }
-        if is_full || self.is_second_try {
-            return Ok(self.halt(
-                HaltCode::StateDigest,
-                format!(
-                    "restored state has digest {total:032x}, META of commit {} says {:032x}: the \
-                     changelog holds records that are not ours, or lacks some; compare it with the \
-                     journal before anything is changed",
-                    meta.sequence,
-                    meta.total_digest()
-                ),
-            ));
-        }
-        self.is_second_try = true;
-        self.renew_store(stores, true)?;
-        let witness = meta.witness();
-        let restore = Restore::new(
-            witness,
-            None,
-            self.fingerprint(settings),
-            &settings.topic_ids,
-        );
-        Ok(self.go_on(Phase::Restore(Box::new(restore))))
+        self.check_digest(*restore, &meta, stores, settings)
     }
 
-    fn apply(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
         match &mut self.store {
             Some(store) => store.apply(changes)?,
             None => unreachable!("the store is opened first"),
         }
         changes.clear();
-        Ok(())
-    }
-
-    fn renew_store<O: Stores<Store = S>>(
-        &mut self,
-        stores: &mut O,
-        is_kept: bool,
-    ) -> Result<(), StoreError> {
-        if let Some(store) = self.store.take() {
-            stores.close(self.partition, store);
-        }
-        stores.discard(self.partition, is_kept)?;
-        self.store = stores.open(self.partition)?;
         Ok(())
     }
 
@@ -477,10 +411,9 @@ impl<S: Store> Start<S> {
                 Ok(found) => found,
                 Err(unfit) => return Self::unfit(unfit),
             };
-        let mut partition = self.partition_of(settings, book)?;
+        let partition = self.partition_of(settings, book)?;
         if is_new {
-            partition.stage_adoption(&settings.book)?;
-            return Ok(Step::Commit(Box::new(partition)));
+            return self.staged(partition, |it| it.stage_adoption(&settings.book));
         }
         let positions: Vec<i64> = meta.positions.iter().map(|(_, next)| *next).collect();
         log.begin(self.partition, &positions, meta.clock)?;

@@ -9,10 +9,22 @@ use crate::wire::meta::{Local, Meta, Witness};
 use super::partition::corrupt;
 
 pub fn read_local(store: &impl Store) -> Result<Option<Local>, StoreError> {
-    let bytes = store.get(&[keys::LOCAL])?;
-    let decode =
-        |bytes: Vec<u8>| Local::decode(&bytes).map_err(|fault| corrupt(&[keys::LOCAL], fault));
-    bytes.map(decode).transpose()
+    let Some(bytes) = store.get(&[keys::LOCAL])? else {
+        return Ok(None);
+    };
+    if bytes
+        .first()
+        .is_some_and(|version| *version > cells::VERSION)
+    {
+        return Err(StoreError::Unusable(
+            "its format is newer than this program: run the newer program, or move it away and let \
+             it be restored"
+                .into(),
+        ));
+    }
+    Local::decode(&bytes)
+        .map(Some)
+        .map_err(|fault| corrupt(&[keys::LOCAL], fault))
 }
 
 /// The text of the rate book that a store holds.

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant as Monotonic};
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
 use crate::ports::Batch;
-use crate::ports::log::{Halt, HaltCode, Happening, Log, LogError, Stores};
+use crate::ports::log::{Halt, Happening, Log, LogError, Stores};
 use crate::wire::meta::Meta;
 
 use super::counts::Counts;
+use super::fit;
 use super::partition::{Partition, PartitionError};
 use super::start::{Progress, Start, StartError, StartSettings, Step};
 
@@ -29,6 +30,8 @@ pub struct WorkerPolicy {
     pub ids_max: usize,
     pub decoded_bytes_max: usize,
     pub encoded_bytes_max: usize,
+    /// A store that failed is opened again after so long.
+    pub store_rest: Duration,
 }
 
 /// Who watches a worker. All calls come from its thread, none for a single record.
@@ -38,6 +41,10 @@ pub trait Watch {
     fn batch_folded(&mut self, _batch: &Batch) {}
     fn committed(&mut self, _commit: &Commit) {}
     fn aborted(&mut self, _reason: &str) {}
+    /// Nobody answers, or somebody does again.
+    fn away(&mut self, _is_away: bool) {}
+    /// A damaged store was put away.
+    fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
     fn withdrawn(&mut self, _number: u16) {}
 }
@@ -67,15 +74,16 @@ pub enum PartitionState<'a> {
 pub enum WorkerError {
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Local state that somebody must see to.
     #[error("{0}")]
-    Foreign(String),
+    Unusable(String),
     #[error("{0}")]
     Invalid(String),
 }
 
 pub struct Worker<'a, L: Log, O: Stores, W> {
     pub(super) log: L,
-    stores: O,
+    pub(super) stores: O,
     pub(super) settings: &'a StartSettings,
     pub(super) policy: WorkerPolicy,
     pub(super) watch: W,
@@ -84,8 +92,11 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
     halted: BTreeMap<u16, Halt>,
     /// Partitions in the middle of a clock step, and the batch that waits for its end.
     pub(super) paused: BTreeMap<u16, Option<Rc<Batch>>>,
+    is_away: bool,
     /// Stores that failed: opened again from then on.
-    resting: BTreeMap<u16, Monotonic>,
+    pub(super) resting: BTreeMap<u16, Monotonic>,
+    /// When a damaged store was last put away.
+    pub(super) quarantined: BTreeMap<u16, Monotonic>,
     /// When the first record since the last commit was folded.
     pub(super) open_since: Option<Monotonic>,
     pub(super) fold_time: Duration,
@@ -95,7 +106,6 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
 }
 
 const TAKE_WAIT: Duration = Duration::from_millis(5);
-const STORE_REST: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
@@ -116,7 +126,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             starting: Vec::new(),
             halted: BTreeMap::new(),
             paused: BTreeMap::new(),
+            is_away: false,
             resting: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
             open_since: None,
             fold_time: Duration::ZERO,
             interval: policy.interval,
@@ -161,6 +173,11 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     /// Once around: take and decode, fold, commit, apply.
     pub fn turn(&mut self) -> Result<(), WorkerError> {
         self.watch.turned();
+        let is_away = self.log.is_away();
+        if is_away != self.is_away {
+            self.is_away = is_away;
+            self.watch.away(is_away);
+        }
         let is_busy = !self.paused.is_empty() || !self.starting.is_empty();
         let wait = if is_busy { Duration::ZERO } else { TAKE_WAIT };
         match self.log.take(wait)? {
@@ -169,14 +186,14 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 partition,
                 clock,
                 wall_millis,
-            } => self.advance(partition, clock, wall_millis),
+            } => self.advance(partition, clock, wall_millis)?,
             Happening::Assigned(numbers) => self.assigned(numbers),
             Happening::Revoked(numbers) => self.revoked(numbers)?,
             Happening::Lost(numbers) => self.lost(numbers)?,
             Happening::Halted(number, halt) => self.halt_at_its_place(number, halt)?,
             Happening::Idle => {}
         }
-        self.continue_paused();
+        self.continue_paused()?;
         self.start_slices()?;
         if self.is_commit_due() {
             self.commit()?;
@@ -188,9 +205,19 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
     }
 
     fn assigned(&mut self, numbers: Vec<u16>) {
+        let count = self.settings.log.partition_count;
+        let now = numbers.iter().max().map_or(0, |number| number + 1);
         for number in numbers {
             self.halted.remove(&number);
             self.starting.push(Start::new(number));
+        }
+        if now > count {
+            let running = self.running.iter().map(Partition::number);
+            let starting = self.starting.iter().map(|start| start.partition);
+            let owned: Vec<u16> = running.chain(starting).collect();
+            for number in owned {
+                self.halt(number, fit::partitions_changed(count, now));
+            }
         }
     }
 
@@ -203,7 +230,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             let is_empty = batch.by_partition[usize::from(number)].is_empty();
             let has_end = batch.ends.iter().any(|end| end.partition == number);
             if !is_empty || has_end {
-                self.with_running(number, |partition| partition.fold(&batch), Some(&batch));
+                self.with_running(number, |partition| partition.fold(&batch), Some(&batch))?;
             }
         }
         fail_point::hit(FailStep::S1);
@@ -215,13 +242,18 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    fn advance(&mut self, number: u16, clock: Instant, wall_millis: i64) {
+    fn advance(
+        &mut self,
+        number: u16,
+        clock: Instant,
+        wall_millis: i64,
+    ) -> Result<(), WorkerError> {
         self.open_since.get_or_insert_with(Monotonic::now);
         self.with_running(
             number,
             |partition| partition.advance_by_wall(clock, wall_millis),
             None,
-        );
+        )
     }
 
     /// Works on a running partition; one that pauses is kept back with `batch`, one that breaks
@@ -231,9 +263,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         number: u16,
         work: impl FnOnce(&mut Partition<O::Store>) -> Result<(), PartitionError>,
         batch: Option<&Rc<Batch>>,
-    ) {
+    ) -> Result<(), WorkerError> {
         let Some(partition) = self.running.iter_mut().find(|it| it.number() == number) else {
-            return;
+            return Ok(());
         };
         match work(partition) {
             Ok(()) if partition.is_paused() => {
@@ -241,49 +273,29 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 self.paused.insert(number, batch.cloned());
             }
             Ok(()) => {}
-            Err(error) => self.broken(number, error),
+            Err(error) => self.broken(number, error)?,
         }
+        Ok(())
     }
 
     /// Goes on with clock steps that are under way, a stretch each.
-    fn continue_paused(&mut self) {
+    fn continue_paused(&mut self) -> Result<(), WorkerError> {
         for (number, batch) in std::mem::take(&mut self.paused) {
             self.open_since.get_or_insert_with(Monotonic::now);
             match &batch {
                 Some(batch) => {
-                    self.with_running(number, |partition| partition.fold(batch), Some(batch));
+                    self.with_running(number, |partition| partition.fold(batch), Some(batch))?;
                 }
-                None => self.with_running(number, Partition::finish_step, None),
+                None => self.with_running(number, Partition::finish_step, None)?,
             }
             if !self.paused.contains_key(&number) {
                 self.log.hold(number, false);
             }
         }
+        Ok(())
     }
 
-    /// A partition whose fold or store failed: nothing of its overlay is kept.
-    pub(super) fn broken(&mut self, number: u16, error: PartitionError) {
-        let Some(store) = self.take_running(number) else {
-            return;
-        };
-        self.log.stop(number);
-        self.stores.close(number, store);
-        match error {
-            PartitionError::Broken { place, broken } => {
-                let text = format!(
-                    "{place}: {broken}; nothing of it was committed: report it, with the record"
-                );
-                self.halt(number, Halt::new(HaltCode::InvariantBroken, text));
-            }
-            PartitionError::Store(error) => {
-                tracing::error!(event = "store_failed", partition = number, "{error}");
-                self.resting.insert(number, Monotonic::now() + STORE_REST);
-                self.starting.push(Start::new(number));
-            }
-        }
-    }
-
-    fn take_running(&mut self, number: u16) -> Option<O::Store> {
+    pub(super) fn take_running(&mut self, number: u16) -> Option<O::Store> {
         self.paused.remove(&number);
         let index = self.running.iter().position(|it| it.number() == number)?;
         Some(self.running.remove(index).into_store())
@@ -298,7 +310,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         Ok(())
     }
 
-    fn halt(&mut self, number: u16, halt: Halt) {
+    pub(super) fn halt(&mut self, number: u16, halt: Halt) {
         if let Some(store) = self.take_running(number) {
             self.stores.close(number, store);
         }
@@ -383,20 +395,18 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     self.halt(number, halt);
                 }
                 Err(StartError::Log(error)) => return Err(error.into()),
-                Err(StartError::Foreign(text)) => return Err(WorkerError::Foreign(text)),
+                Err(StartError::Foreign(text)) => return Err(WorkerError::Unusable(text)),
                 Err(StartError::Invalid(text)) => return Err(WorkerError::Invalid(text)),
                 Err(
                     StartError::Store(error) | StartError::Partition(PartitionError::Store(error)),
                 ) => {
-                    tracing::error!(event = "store_failed", partition = number, "{error}");
                     self.log.close_kept(number);
                     if let Some(store) = start.into_store() {
                         self.stores.close(number, store);
                     }
-                    self.resting.insert(number, Monotonic::now() + STORE_REST);
-                    self.starting.push(Start::new(number));
+                    self.store_failed(number, error)?;
                 }
-                Err(StartError::Partition(error)) => self.broken(number, error),
+                Err(StartError::Partition(error)) => self.broken(number, error)?,
             }
         }
         Ok(())

@@ -14,6 +14,9 @@ use crate::ports::log::Stores;
 
 use super::rocks::{Budget, Rocks, RocksStore};
 
+/// Damaged stores that are kept of one partition; the first ones tell most.
+const QUARANTINED_MAX: u32 = 3;
+
 /// One worker's handle; clones share.
 #[derive(Clone)]
 pub struct Directory {
@@ -36,6 +39,23 @@ impl Directory {
         self.path.join(format!("partition-{partition}"))
     }
 
+    /// The store of a partition, in a database that holds nothing else.
+    fn open_alone(&self, partition: u16) -> Result<RocksStore, StoreError> {
+        let path = self.partition_path(partition);
+        let rocks = Rocks::open_within(&path, &self.budget)?;
+        match rocks.partitions()? {
+            Some((first, last)) if (first, last) != (partition, partition) => {
+                let other = if first == partition { last } else { first };
+                Err(StoreError::Unusable(format!(
+                    "{} belongs to partition {other}, not to partition {partition}; nothing was changed \
+                     in it: put it back, or move it away and let state be restored",
+                    path.display()
+                )))
+            }
+            _ => Ok(rocks.partition(partition)),
+        }
+    }
+
     fn with_open<T>(&self, use_set: impl FnOnce(&mut BTreeSet<u16>) -> T) -> T {
         use_set(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -48,9 +68,8 @@ impl Stores for Directory {
         if !self.with_open(|open| open.insert(partition)) {
             return Ok(None);
         }
-        let opened = Rocks::open_within(&self.partition_path(partition), &self.budget);
-        match opened {
-            Ok(rocks) => Ok(Some(rocks.partition(partition))),
+        match self.open_alone(partition) {
+            Ok(store) => Ok(Some(store)),
             Err(error) => {
                 self.with_open(|open| open.remove(&partition));
                 Err(error)
@@ -78,9 +97,12 @@ impl Stores for Directory {
                 _ => Ok(()),
             };
         }
-        let aside = (1..)
+        let aside = (1..=QUARANTINED_MAX)
             .map(|number| path.with_extension(format!("quarantined-{number}")))
             .find(|aside| !aside.exists());
-        aside.map_or(Ok(()), |aside| fs::rename(&path, aside).map_err(failed))
+        match aside {
+            Some(aside) => fs::rename(&path, aside).map_err(failed),
+            None => self.discard(partition, false),
+        }
     }
 }

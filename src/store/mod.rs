@@ -7,3 +7,4 @@ pub mod filter;
 pub mod memory;
 mod recent_ids;
 pub mod rocks;
+pub mod twin;

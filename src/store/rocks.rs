@@ -7,11 +7,12 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, FlushOptions, IteratorMode,
-    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, ErrorKind, FlushOptions,
+    IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
@@ -65,16 +66,23 @@ impl Default for Budget {
 impl Rocks {
     /// Opens the database at `path`, creating it if it is not there.
     pub fn open(path: &Path) -> Result<Rocks, StoreError> {
-        Rocks::open_with(path, &Cache::new_lru_cache(BLOCK_CACHE_BYTES), None)
+        Rocks::open_with(path, true, &Cache::new_lru_cache(BLOCK_CACHE_BYTES), None)
     }
 
-    /// The same, within a budget of memory.
+    /// The same, within a budget of memory. What holds files but no database is damaged: no empty
+    /// one takes its place.
     pub fn open_within(path: &Path, budget: &Budget) -> Result<Rocks, StoreError> {
-        Rocks::open_with(path, &budget.cache, Some(&budget.write_buffers))
+        let is_new = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(refused(format!("{}: {error}", path.display()))),
+        };
+        Rocks::open_with(path, is_new, &budget.cache, Some(&budget.write_buffers))
     }
 
     fn open_with(
         path: &Path,
+        is_new: bool,
         cache: &Cache,
         write_buffers: Option<&WriteBufferManager>,
     ) -> Result<Rocks, StoreError> {
@@ -86,7 +94,7 @@ impl Rocks {
         table.set_block_size(8 << 10);
         table.set_format_version(6);
         let mut options = Options::default();
-        options.create_if_missing(true);
+        options.create_if_missing(is_new);
         options.set_block_based_table_factory(&table);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_write_buffer_size(MEMTABLE_BYTES);
@@ -108,6 +116,17 @@ impl Rocks {
             partition: partition.to_be_bytes(),
             write_options,
         }
+    }
+
+    /// Partitions of the first and the last cell; None: there are no cells.
+    pub fn partitions(&self) -> Result<Option<(u16, u16)>, StoreError> {
+        let mut found = Vec::new();
+        for end in [IteratorMode::Start, IteratorMode::End] {
+            let cell = self.db.iterator(end).next().transpose().map_err(failed)?;
+            let partition = cell.and_then(|(key, _)| key.first_chunk().copied());
+            found.extend(partition.map(u16::from_be_bytes));
+        }
+        Ok(found.first().copied().zip(found.last().copied()))
     }
 
     /// Makes everything applied so far durable.
@@ -180,6 +199,44 @@ impl Store for RocksStore {
     }
 }
 
+/// What an error of RocksDB means for the store.
 fn failed(error: rocksdb::Error) -> StoreError {
-    StoreError::Failed(error.into_string())
+    let kind = error.kind();
+    let text = error.into_string();
+    match kind {
+        ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotSupported => {
+            StoreError::Damaged(text)
+        }
+        _ => refused(text),
+    }
+}
+
+/// The same for an error of the operating system, which says in words alone what it is.
+fn refused(text: String) -> StoreError {
+    let says = |words: &[&str]| words.iter().any(|it| text.contains(it));
+    if says(&[
+        "No such file or directory",
+        "Not a directory",
+        "Is a directory",
+    ]) {
+        return StoreError::Damaged(text);
+    }
+    if says(&["lock file", "lock hold by current process"]) {
+        return StoreError::Unusable(format!(
+            "{text}: another process holds this directory; stop it, or give each its own state_dir"
+        ));
+    }
+    if says(&[
+        "Read-only file system",
+        "Permission denied",
+        "Operation not permitted",
+    ]) {
+        return StoreError::Unusable(format!("{text}: make state_dir writable for this process"));
+    }
+    if text.contains("Input/output error") {
+        return StoreError::Unusable(format!(
+            "{text}: the disk fails; replace it, state is restored from the changelog"
+        ));
+    }
+    StoreError::Failed(text)
 }

@@ -39,7 +39,7 @@ use super::bytes::{Corrupt, Reader, Writer};
 pub const CELL_BYTES_MAX: usize = 256 * 1024;
 
 /// Version byte of every value this build writes.
-pub(super) const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 /// A team as its cell holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

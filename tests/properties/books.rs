@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::model;
 
 pub struct Book {
+    #[allow(dead_code, reason = "what a log journals")]
+    pub text: &'static str,
     pub rates: Arc<RateBook>,
     /// The same for the reference model.
     pub model: Arc<model::book::Book>,
@@ -39,10 +41,11 @@ pub fn books() -> &'static [Book; 3] {
 }
 
 impl Book {
-    fn read(text: &str) -> Book {
+    fn read(text: &'static str) -> Book {
         let json: Value = serde_json::from_str(text).expect("JSON");
         let rates = rate_book::read(text.as_bytes()).expect("a rate book");
         Book {
+            text,
             model: Arc::new(model::book::Book::parse(text.as_bytes()).expect("a rate book")),
             boundaries: boundaries(&rates),
             calls: calls(&json["cards"]),

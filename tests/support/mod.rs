@@ -9,6 +9,7 @@ pub mod processor;
 pub mod program;
 pub mod random;
 pub mod sample;
+pub mod scene;
 pub mod watcher;
 pub mod workload;
 
