@@ -43,7 +43,12 @@ test: ## everything that a change must pass: lint, then all tests
 	@.ci/timed tests cargo test --release --locked --no-fail-fast
 
 test-long: export PROPTEST_CASES := 100000
-test-long: test ## the same, the properties over ten times as many worlds
+test-long: export KAFKA_CRASH_KILLS := 300
+test-long: export KAFKA_ZOMBIE_ROUNDS := 50
+test-long: export KAFKA_REBALANCE_SECONDS := 600
+test-long: export KAFKA_CLOSE_TEAMS := 100000
+test-long: export KAFKA_STATE_FLIPS := 1000
+test-long: test ## the same at length: ten times the worlds, 300 kills, 50 zombies, 100,000 teams
 
 lint: ## form, findings of clippy, dependencies
 	@.ci/setup cargo-deny
