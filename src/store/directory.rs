@@ -18,11 +18,12 @@ use super::rocks::{Budget, Rocks, RocksStore};
 const QUARANTINED_MAX: u32 = 3;
 
 /// One worker's handle; clones share.
-#[derive(Clone)]
 pub struct Directory {
     path: PathBuf,
     budget: Budget,
     open: Arc<Mutex<BTreeSet<u16>>>,
+    /// Opened through this handle and not closed yet: given back with it, whatever ended its worker.
+    own: BTreeSet<u16>,
 }
 
 impl Directory {
@@ -32,6 +33,7 @@ impl Directory {
             path: path.to_owned(),
             budget: Budget::new(),
             open: Arc::default(),
+            own: BTreeSet::new(),
         })
     }
 
@@ -61,6 +63,24 @@ impl Directory {
     }
 }
 
+impl Clone for Directory {
+    fn clone(&self) -> Directory {
+        Directory {
+            path: self.path.clone(),
+            budget: self.budget.clone(),
+            open: Arc::clone(&self.open),
+            own: BTreeSet::new(),
+        }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let own = std::mem::take(&mut self.own);
+        self.with_open(|open| open.retain(|partition| !own.contains(partition)));
+    }
+}
+
 impl Stores for Directory {
     type Store = RocksStore;
 
@@ -69,7 +89,10 @@ impl Stores for Directory {
             return Ok(None);
         }
         match self.open_alone(partition) {
-            Ok(store) => Ok(Some(store)),
+            Ok(store) => {
+                self.own.insert(partition);
+                Ok(Some(store))
+            }
             Err(error) => {
                 self.with_open(|open| open.remove(&partition));
                 Err(error)
@@ -83,6 +106,7 @@ impl Stores for Directory {
 
     fn close(&mut self, partition: u16, store: RocksStore) {
         drop(store);
+        self.own.remove(&partition);
         self.with_open(|open| open.remove(&partition));
     }
 
