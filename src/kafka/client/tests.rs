@@ -56,7 +56,7 @@ fn the_consumer_of_a_worker() {
             ("fetch.queue.backoff.ms", "10"),
             ("check.crcs", "true"),
             ("client.id", "meterfold-m-0-3@m-0.m:8080"),
-            ("queued.max.messages.kbytes", "8192"),
+            ("queued.max.messages.kbytes", "4096"),
         ],
     );
     assert_eq!(
