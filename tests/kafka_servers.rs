@@ -138,7 +138,7 @@ fn a_registry_keeps_its_schemas() {
     let text = registry.register("text-value", r#""string""#);
     let count = registry.register("count-value", r#""long""#);
     assert_ne!(text, count);
-    registry.kill9();
+    registry.stop();
     registry.restart();
     assert_eq!(registry.register("count-value", r#""long""#), count);
     let url = format!("{}/schemas/ids/{text}", registry.url());

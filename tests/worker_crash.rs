@@ -99,7 +99,7 @@ fn planted_bugs_are_caught() {
         (Bug::CommitAgain, 20),
         (Bug::OutputInRecovery, 20),
         (Bug::IdsNotRestored, 20),
-        (Bug::CommitOnLost, 20),
+        (Bug::CommitOnLost, 60),
         (Bug::CursorNotKept, 60),
         (Bug::DeadLetterOutside, 60),
     ] {
