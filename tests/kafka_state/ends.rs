@@ -19,7 +19,7 @@ fn kills() -> usize {
 /// F86: within ten seconds, with nothing left open that a reader would wait for.
 #[test]
 fn a_stop_in_the_middle_of_a_transaction_leaves_none_open() {
-    for point in ["s3:2:sleep=1500", "s4:2:sleep=1500", "s1:2:sleep=1500"] {
+    for point in ["s3:2:sleep=1500", "s4:2:sleep=1500", "s1:1:sleep=1500"] {
         let step = point.split(':').next().expect("a step");
         let mut scene = Scene::new(Broker::shared(), &format!("ends_open_{step}"), 1);
         scene.produce_share(2);
