@@ -21,6 +21,10 @@ const IDLE_CLOCK_MILLIS: i64 = 60 * 60 * 1_000;
 impl KafkaLog {
     /// Fetches, proves and hands out what may be folded now.
     pub(super) fn fetch(&mut self) -> Result<Option<Happening>, LogError> {
+        // What others handed out beside it is folded by now: it is handed out only once.
+        if let Some((number, halt)) = self.halts.pop_first() {
+            return Ok(Some(Happening::Halted(number, halt)));
+        }
         let decoders = self
             .owned
             .values_mut()
@@ -39,13 +43,16 @@ impl KafkaLog {
             }
             match owned.inputs.fetch(&mut self.recycled) {
                 None => {}
-                Some(Trouble::Halt(halt)) => return Ok(Some(Happening::Halted(number, halt))),
+                Some(Trouble::Halt(halt)) => {
+                    self.halts.insert(number, halt);
+                    continue;
+                }
                 Some(Trouble::SchemaWanted(id)) => {
                     owned.inputs.wait_reason = Some(self.schemata.ask(id));
                 }
                 Some(Trouble::OutOfRange(text)) => {
                     if let Some(halt) = self.out_of_range(number, &text)? {
-                        return Ok(Some(Happening::Halted(number, halt)));
+                        self.halts.insert(number, halt);
                     }
                     continue;
                 }
@@ -56,7 +63,7 @@ impl KafkaLog {
             }
             match owned.inputs.hand_out(&mut batch, wall_millis) {
                 Ok(has_records) => has_any |= has_records,
-                Err(halt) => return Ok(Some(Happening::Halted(number, halt))),
+                Err(halt) => drop(self.halts.insert(number, halt)),
             }
         }
         if !has_any {

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::ports::log::{
-    Committed, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
+    Committed, Halt, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
 };
 use crate::ports::{Batch, Piece, Staged};
 use crate::wire::avro::Schemas;
@@ -64,6 +64,8 @@ pub struct KafkaLog {
     released: Vec<u16>,
     /// None: the brokers assign, and leave nothing over.
     pub(super) unowned: Option<Unowned>,
+    /// Partitions that are to halt once what is handed out beside them is folded.
+    pub(super) halts: BTreeMap<u16, Halt>,
     pub(super) wall_rests_until: Option<Monotonic>,
     pub(super) away_asked_at: Option<Monotonic>,
     pub(super) recycled: Vec<Piece>,
@@ -161,6 +163,7 @@ impl KafkaLog {
             unreleased: Vec::new(),
             released: Vec::new(),
             unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
+            halts: BTreeMap::new(),
             wall_rests_until: None,
             away_asked_at: None,
 
@@ -433,6 +436,7 @@ impl Log for KafkaLog {
     }
 
     fn stop(&mut self, partition: u16) {
+        self.halts.remove(&partition);
         let list = self.list(&[partition], Offset::Invalid);
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.is_begun = false;

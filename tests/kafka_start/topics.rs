@@ -186,3 +186,33 @@ fn a_team_on_a_wrong_partition_halts_wrong_partition() {
         2
     );
 }
+
+/// A halt comes while another partition has a backlog: nothing that was fetched beside it is passed
+/// over.
+#[test]
+fn a_halt_beside_a_backlog_passes_over_nothing() {
+    let mut scene = Scene::half_folded(Broker::shared(), "topics_beside", 2);
+    let input = scene.setup.topic("api-calls");
+    let records = scene.feed.records.iter();
+    let mut misplaced = records.filter(|record| {
+        let key = record.key.as_ref();
+        key.is_some_and(|key| partition_of(key.as_bytes(), 2) != 1)
+    });
+    let record = misplaced.next().expect("a team of the other partition");
+    let key = record.key.clone().expect("a team");
+    let new = NewRecord::new(1, key, &record.value).created_at(record.timestamp);
+    scene.setup.broker.produce_all(&input, [new]);
+    scene.produce_rest();
+    let end = scene.setup.broker.stable_offsets(&input)[0];
+    let mut processor = scene.start();
+    let log = processor.log.clone();
+    processor.wait_until("one halts and the other is folded", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("WRONG_PARTITION")
+            && scene.committed(0).is_some_and(|(offset, _)| offset >= end)
+    });
+    processor.stop();
+    let setting = "on_wrong_partition = \"dead_letter\"".to_owned();
+    scene.setup.extra.push(("", setting));
+    scene.assert_goes_on("after the halt");
+}

@@ -152,6 +152,8 @@ impl TwinLog {
             shared.arrive(*number, &mut owned.inputs);
             match owned.inputs.fetch(&mut self.recycled) {
                 None => {}
+                // What others have handed out is handed out once; a halt comes again.
+                Some(Trouble::Halt(_)) if has_any => continue,
                 Some(Trouble::Halt(halt)) => return Ok(Some(Happening::Halted(*number, halt))),
                 Some(_) => return Err(LogError::Failed("the twin has no registry".into())),
             }
@@ -160,6 +162,7 @@ impl TwinLog {
             }
             match owned.inputs.hand_out(&mut batch, 0) {
                 Ok(has_records) => has_any |= has_records,
+                Err(_) if has_any => {}
                 Err(halt) => return Ok(Some(Happening::Halted(*number, halt))),
             }
         }
