@@ -89,10 +89,6 @@ impl Input {
         self.queue = Some(queue);
     }
 
-    pub fn detach(&mut self) {
-        self.queue = None;
-    }
-
     /// Begins anew at `next_offset`: what was read ahead is dropped.
     pub fn reset(&mut self, next_offset: i64) {
         if let Some(queue) = &mut self.queue {

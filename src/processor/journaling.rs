@@ -85,20 +85,7 @@ impl Journaling {
         self.hasher.reset();
         let before = std::mem::replace(&mut self.counts_committed, counts.clone());
         JournalRecord {
-            kind,
-            partition,
-            partition_count: meta.partition_count,
-            sequence: meta.sequence,
-            previous_digest: meta.journal_digest,
-            fold_version: meta.fold_version,
-            clock: meta.clock,
-            timer_cursor: meta.timer_cursor.clone(),
-            book_sequence: meta.book_sequence,
-            book_digest: meta.book_digest,
             book_text,
-            settings_digest: meta.settings_digest,
-            state_digest: meta.total_digest(),
-            positions: meta.positions.clone(),
             runs: std::mem::take(&mut self.runs),
             input_digest,
             dispositions: counts.dispositions_since(&before),
@@ -106,6 +93,7 @@ impl Journaling {
             derived: derived_output(&staged.derived),
             dead_letters: dead_letter_output(staged),
             schemas: std::mem::take(&mut self.schemas),
+            ..JournalRecord::of(kind, partition, meta)
         }
         .encode()
     }

@@ -8,7 +8,7 @@ use crate::billing::time::Instant;
 use crate::ports::log::{Kept, Log, LogError};
 use crate::ports::{Staged, StagedLog};
 use crate::wire::cells;
-use crate::wire::journal::{self, JournalRecord, Kind, Output};
+use crate::wire::journal::{self, JournalRecord, Kind};
 use crate::wire::keys;
 use crate::wire::meta::{Meta, TimerCursor};
 
@@ -115,31 +115,13 @@ pub fn stage(
             }
         }
     }
+    let kind = Kind::Operator {
+        decision: decision.text(),
+        reason: reason.to_owned(),
+    };
     let journal = JournalRecord {
-        kind: Kind::Operator {
-            decision: decision.text(),
-            reason: reason.to_owned(),
-        },
-        partition,
-        partition_count: meta.partition_count,
-        sequence: meta.sequence,
-        previous_digest: meta.journal_digest,
-        fold_version: meta.fold_version,
-        clock: meta.clock,
-        timer_cursor: meta.timer_cursor.clone(),
-        book_sequence: meta.book_sequence,
-        book_digest: meta.book_digest,
         book_text,
-        settings_digest: meta.settings_digest,
-        state_digest: meta.total_digest(),
-        positions: meta.positions.clone(),
-        runs: Vec::new(),
-        input_digest: journal::digest(&[]),
-        dispositions: Vec::new(),
-        dead_letter_reasons: Vec::new(),
-        derived: nothing(),
-        dead_letters: nothing(),
-        schemas: Vec::new(),
+        ..JournalRecord::of(kind, partition, &meta)
     }
     .encode();
     meta.journal_digest = journal::digest(&journal);
@@ -164,13 +146,6 @@ impl Decision {
             }
             Decision::AcceptBook(_) => "--accept-book".into(),
         }
-    }
-}
-
-fn nothing() -> Output {
-    Output {
-        count: 0,
-        digest: journal::digest(&[]),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::billing::time::Instant;
 
 use super::bytes::{Corrupt, Reader, Writer};
 use super::cells::{read_instant, versioned, write_instant};
-use super::meta::{TimerCursor, read_digest, read_i64};
+use super::meta::{Meta, TimerCursor, read_digest, read_i64};
 
 /// Most bytes of a record in one message.
 pub const PART_BYTES_MAX: usize = 512 * 1024;
@@ -43,6 +43,15 @@ pub struct Run {
 pub struct Output {
     pub count: u64,
     pub digest: [u8; 32],
+}
+
+impl Output {
+    pub fn nothing() -> Output {
+        Output {
+            count: 0,
+            digest: digest(&[]),
+        }
+    }
 }
 
 /// A writer schema that a partition met for the first time, or an id that the registry denied.
@@ -85,6 +94,34 @@ pub struct JournalRecord {
 }
 
 impl JournalRecord {
+    /// The record of a commit of `meta` in which nothing was folded and nothing put out. `meta` holds
+    /// the digest of the record before.
+    pub fn of(kind: Kind, partition: u16, meta: &Meta) -> JournalRecord {
+        JournalRecord {
+            kind,
+            partition,
+            partition_count: meta.partition_count,
+            sequence: meta.sequence,
+            previous_digest: meta.journal_digest,
+            fold_version: meta.fold_version,
+            clock: meta.clock,
+            timer_cursor: meta.timer_cursor.clone(),
+            book_sequence: meta.book_sequence,
+            book_digest: meta.book_digest,
+            book_text: None,
+            settings_digest: meta.settings_digest,
+            state_digest: meta.total_digest(),
+            positions: meta.positions.clone(),
+            runs: Vec::new(),
+            input_digest: digest(&[]),
+            dispositions: Vec::new(),
+            dead_letter_reasons: Vec::new(),
+            derived: Output::nothing(),
+            dead_letters: Output::nothing(),
+            schemas: Vec::new(),
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.byte(VERSION);
