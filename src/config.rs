@@ -82,6 +82,19 @@ pub struct Topics {
 }
 
 impl Topics {
+    /// All that a worker writes, partition by partition of the inputs' numbers.
+    pub fn outputs(&self) -> [&str; 7] {
+        [
+            &self.cap_reached,
+            &self.tokens_depleted,
+            &self.switched_to_postpay,
+            &self.monthly_invoice,
+            &self.dead_letters,
+            &self.changelog,
+            &self.journal,
+        ]
+    }
+
     /// The inputs, in the order in which ties are broken (`engine.md` 7): accounts first.
     pub fn inputs(&self) -> Vec<&str> {
         let accounts = self.accounts.as_deref();

@@ -3,7 +3,7 @@
 //! Compiled in always, off unless the environment names one when the process starts:
 //! `FAIL_POINT_OF_METERFOLD=STEP:COUNT:ACTION`, for example `s5:3:kill` — at the third time that step
 //! s5 is passed, the process kills itself with SIGKILL. Actions: `kill`, `abort`, `panic`,
-//! `sleep=MILLISECONDS`. Steps: `s0` (before the first record is folded) to `s7`, `s3-partial` (some
+//! `sleep=MILLISECONDS`. Steps: `s0` (before the first record is folded) to `s7`, `record` (before each record), `s3-partial` (some
 //! of the output is produced), `restore`.
 
 use std::str::FromStr;
@@ -16,6 +16,7 @@ pub const VARIABLE: &str = "FAIL_POINT_OF_METERFOLD";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     S0,
+    Record,
     S1,
     S2,
     S3Partial,
@@ -112,6 +113,7 @@ impl FromStr for FailPoint {
         let mut field = || fields.next().ok_or(());
         let step = match field()? {
             "s0" => Step::S0,
+            "record" => Step::Record,
             "s1" => Step::S1,
             "s2" => Step::S2,
             "s3-partial" => Step::S3Partial,

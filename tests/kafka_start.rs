@@ -7,6 +7,8 @@ mod support;
 mod books;
 #[path = "kafka_start/brokers.rs"]
 mod brokers;
+#[path = "kafka_start/clock.rs"]
+mod clock;
 #[path = "kafka_start/offsets.rs"]
 mod offsets;
 #[path = "kafka_start/stores.rs"]

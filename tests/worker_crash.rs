@@ -32,6 +32,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bugs::Bug;
@@ -97,7 +98,7 @@ fn planted_bugs_are_caught() {
         (Bug::NoSeekBack, 20),
         (Bug::OverlayKeptAfterAbort, 20),
         (Bug::CommitAgain, 20),
-        (Bug::OutputInRecovery, 20),
+        (Bug::OutputInRecovery, 60),
         (Bug::IdsNotRestored, 20),
         (Bug::CommitOnLost, 60),
         (Bug::CursorNotKept, 60),
@@ -188,6 +189,7 @@ fn settings(
         // A test does not wait: an offset that is missing is asked for until it is there.
         offsets_patience: Duration::from_secs(1 << 30),
         timers_per_stretch: 1 + random.below(4),
+        is_book_allowed: AtomicBool::new(false),
         wall_millis: || 1 << 40,
     }
 }

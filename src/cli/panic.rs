@@ -4,14 +4,23 @@
 //! thread commits, no destructor puts a directory in place. What was not committed was never there
 //! (INV-2); the next run finds outputs and state as they were.
 
+use crate::processor::folding;
+
 /// The exit code of a panic, as without this hook.
 const PANICKED: i32 = 101;
 
-/// From here on a panic of any thread prints its message and ends the process.
+/// From here on a panic of any thread prints its message, names the record that the thread was
+/// folding, and ends the process. No setting passes over a record: that would change a bill.
 pub fn end_process_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
+        if let Some(record) = folding::current() {
+            eprintln!(
+                "meterfold: this happened in the fold of {record}; nothing of it is committed: report \
+                 it together with that record"
+            );
+        }
         signal_hook::low_level::exit(PANICKED);
     }));
 }

@@ -360,6 +360,7 @@ fn start_settings(
         delete_retention: delete_retention.map_or(DEFAULT_DELETE_RETENTION, Duration::from_millis),
         offsets_patience: OFFSETS_PATIENCE,
         timers_per_stretch: TIMERS_PER_STRETCH,
+        is_book_allowed: AtomicBool::new(false),
         wall_millis,
     })
 }

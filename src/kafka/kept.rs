@@ -141,9 +141,9 @@ pub fn newest(
 }
 
 /// First and next offset of a partition; None: no answer in time. A reader of uncommitted records
-/// is asked: any other takes the last stable offset for the end.
-pub fn watermarks(
-    asker: &BaseConsumer,
+/// hears of the high watermark, any other takes the last stable offset for the end.
+pub fn watermarks<C: ConsumerContext>(
+    asker: &BaseConsumer<C>,
     topic: &str,
     partition: u16,
 ) -> Result<Option<Offsets>, LogError> {

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::ports::log::{
-    Committed, Halt, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
+    Committed, Halt, Happening, Hidden, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
 };
 use crate::ports::{Batch, Piece, Staged};
 use crate::wire::avro::Schemas;
@@ -47,12 +47,13 @@ pub struct KafkaLog {
     pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
     pub(super) asker: BaseConsumer,
-    transactions: Transactions,
+    pub(super) transactions: Transactions,
     pub(super) schemata: Schemata,
     pub(super) schemas: Arc<Schemas>,
     pub(super) topics: Vec<String>,
     kept_topics: [String; 2],
-    reader: ClientConfig,
+    pub(super) outputs: Vec<String>,
+    pub(super) reader: ClientConfig,
     pub(super) rules: RecordRules,
     pub(super) is_record_time: bool,
     pub(super) idle_margin_millis: i64,
@@ -79,6 +80,9 @@ pub(super) struct Owned {
     pub(super) is_held: bool,
     pub(super) wake_at: Option<Instant>,
     pub(super) idle_asked_at: Option<Monotonic>,
+    /// Outputs that had records beyond the last stable offset when the start asked, and their ends
+    /// then.
+    pub(super) unsettled: Option<Vec<(String, i64)>>,
     /// Wall time at which the clock was last moved without a record.
     pub(super) clock_moved_millis: i64,
 }
@@ -97,17 +101,7 @@ impl KafkaLog {
         Ok(log)
     }
 
-    /// Stays outside the group, which must be empty, to commit an operator's decision.
-    pub fn alone(config: &Config, partition: u16) -> Result<KafkaLog, LogError> {
-        let mut producer = client::worker_producer(config, 0);
-        let identity = format!("{}-recover-{partition}", config.application);
-        producer.set("transactional.id", identity);
-        let mut log = KafkaLog::new(config, 0, DerivedFormat::Json, producer)?;
-        log.group = Some(config.application.clone());
-        Ok(log)
-    }
-
-    fn new(
+    pub(super) fn new(
         config: &Config,
         worker: u16,
         format: DerivedFormat,
@@ -147,6 +141,7 @@ impl KafkaLog {
                 config.topics.changelog.clone(),
                 config.topics.journal.clone(),
             ],
+            outputs: config.topics.outputs().map(str::to_owned).to_vec(),
             reader,
             rules: RecordRules {
                 partition: 0,
@@ -166,48 +161,11 @@ impl KafkaLog {
             halts: BTreeMap::new(),
             wall_rests_until: None,
             away_asked_at: None,
-
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,
             consumer,
         })
-    }
-
-    /// Members of the group; None: no answer.
-    pub fn group_members(&self) -> Option<usize> {
-        let group = self.group.as_deref()?;
-        let list = self.asker.fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
-        Some(
-            list.groups()
-                .first()
-                .map_or(0, |group| group.members().len()),
-        )
-    }
-
-    /// Timestamp of the record at `offset`; None: there is no such record.
-    pub fn timestamp_at(
-        &self,
-        topic: &str,
-        partition: u16,
-        offset: i64,
-    ) -> Result<Option<i64>, LogError> {
-        let (mut reader, end) = loop {
-            let opened =
-                KeptReader::open(&self.reader, &self.asker, topic, partition, Some(offset))?;
-            if let Some((reader, offsets)) = opened {
-                break (reader, offsets.next);
-            }
-        };
-        let mut found = None;
-        while found.is_none()
-            && reader.read(&mut |record| {
-                if record.offset == offset {
-                    found = Some(record.appended_at_millis);
-                }
-            })? <= offset.min(end - 1)
-        {}
-        Ok(found)
     }
 
     /// Why `partition` waits; None: it does not.
@@ -337,6 +295,13 @@ impl Log for KafkaLog {
         }))
     }
 
+    fn hidden_outputs(&mut self, partition: u16) -> Result<Option<Vec<Hidden>>, LogError> {
+        match self.transactions.ready()? {
+            true => self.look_for_hidden(partition),
+            false => Ok(None),
+        }
+    }
+
     fn input_offsets(&mut self, partition: u16) -> Result<Option<Vec<Offsets>>, LogError> {
         let offsets = self
             .topics
@@ -440,6 +405,7 @@ impl Log for KafkaLog {
         let list = self.list(&[partition], Offset::Invalid);
         if let Some(owned) = self.owned.get_mut(&partition) {
             owned.is_begun = false;
+            owned.unsettled = None;
             if let Ok(list) = list
                 && let Err(error) = self.consumer.pause(&list)
             {

@@ -57,6 +57,7 @@ impl KafkaLog {
                     is_held: false,
                     wake_at: None,
                     idle_asked_at: None,
+                    unsettled: None,
                     clock_moved_millis: 0,
                 },
             );

@@ -1,5 +1,6 @@
 //! Floor 2, Kafka: clients, topics, records in and transactions out.
 
+mod alone;
 pub mod client;
 pub mod cluster;
 mod deliveries;
@@ -7,6 +8,7 @@ pub mod derived_format;
 pub mod describe;
 mod error_class;
 mod fetch;
+mod hidden;
 pub mod input;
 pub mod kept;
 pub mod letters;

@@ -5,6 +5,7 @@
 //! positions of all partitions that commit. What becomes of it stands in the log; where that is not
 //! known here, the caller is told so and asks the log.
 
+use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::ClientConfig;
@@ -31,7 +32,9 @@ use super::native::{self, GroupMetadata, TransactionError};
 /// A call that has not come back after so long never will.
 const CALL_MAX: Duration = Duration::from_secs(60);
 /// The worker does its other work after trying for so long to get a producer.
-const READY_MAX: Duration = Duration::from_secs(15);
+const READY_MAX: Duration = Duration::from_secs(2);
+/// Between two producers of which the first could not be initialised.
+const READY_AGAIN: Duration = Duration::from_millis(50);
 /// Time for one try of a call that is tried again.
 const CALL_SLICE_MILLIS: i32 = 5_000;
 const ABORTS_IN_A_ROW_MAX: u32 = 3;
@@ -92,10 +95,10 @@ impl Transactions {
     /// One transaction of everything in `staged`.
     pub fn commit(&mut self, staged: &[Staged], metadata: &GroupMetadata) -> Result<End, LogError> {
         let began = Monotonic::now();
-        self.ready()?;
-        let Some(producer) = &self.producer else {
+        if !self.ready()? {
             return Ok(unsure("transactions cannot be initialised yet"));
-        };
+        }
+        let producer = self.made();
         producer.context().reset();
         if let Err(error) = native::begin(producer) {
             return self.failed("begin", error);
@@ -106,9 +109,7 @@ impl Transactions {
         }
         fail_point::hit(Step::S3);
         let offsets = self.offsets(staged)?;
-        let Some(producer) = &self.producer else {
-            unreachable!("it was made")
-        };
+        let producer = self.made();
         if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
             return self.failed("send_offsets", error);
         }
@@ -143,10 +144,11 @@ impl Transactions {
         }
     }
 
-    /// A producer that is initialised: it fences its predecessors and ends their transactions.
-    fn ready(&mut self) -> Result<(), LogError> {
+    /// Whether there is a producer that is initialised: it has fenced its predecessors and ended their
+    /// transactions.
+    pub fn ready(&mut self) -> Result<bool, LogError> {
         if self.producer.is_some() {
-            return Ok(());
+            return Ok(true);
         }
         let began = Monotonic::now();
         loop {
@@ -162,7 +164,7 @@ impl Transactions {
                             "transactions are initialised"
                         );
                         self.producer = Some(producer);
-                        return Ok(());
+                        return Ok(true);
                     }
                     Err(error) if is_denied(error.code) => return Err(denied(&error)),
                     Err(error) if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT => break,
@@ -179,13 +181,21 @@ impl Transactions {
             }
             // A time-out leaves the outcome unknown: the producer is not used again.
             drop(producer);
+            thread::sleep(READY_AGAIN);
             if began.elapsed() > READY_MAX {
                 tracing::warn!(
                     event = "producer_waits",
                     "transactions cannot be initialised yet"
                 );
-                return Ok(());
+                return Ok(false);
             }
+        }
+    }
+
+    fn made(&self) -> &BaseProducer<Deliveries> {
+        match &self.producer {
+            Some(producer) => producer,
+            None => unreachable!("a commit begins with a producer"),
         }
     }
 
@@ -272,9 +282,7 @@ impl Transactions {
 
     /// Sends; where the client's queue is full, waits for room.
     fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
-        let Some(producer) = &self.producer else {
-            unreachable!("it was made")
-        };
+        let producer = self.made();
         let mut record = record;
         loop {
             match producer.send(record) {
@@ -322,9 +330,7 @@ impl Transactions {
         &self,
         call: impl Fn(&BaseProducer<Deliveries>) -> Result<(), TransactionError>,
     ) -> Result<(), TransactionError> {
-        let Some(producer) = &self.producer else {
-            unreachable!("it was made")
-        };
+        let producer = self.made();
         loop {
             match call(producer) {
                 Err(error)
@@ -378,9 +384,7 @@ impl Transactions {
 
     /// A record could not be produced, or was not delivered.
     fn refused(&mut self, error: KafkaError) -> Result<End, LogError> {
-        let Some(producer) = &self.producer else {
-            unreachable!("it was made")
-        };
+        let producer = self.made();
         if let Some((fatal, text)) = native::fatal_error(producer.client()) {
             if is_fenced(fatal) {
                 return Ok(self.fenced(text));

@@ -24,6 +24,10 @@ pub trait Log {
     /// The committed offset of the usage topic; None: the log did not answer in time, ask again.
     fn committed(&mut self, partition: u16) -> Result<Option<Committed>, LogError>;
 
+    /// Outputs of `partition` whose newest records an open transaction still hides. What a
+    /// predecessor of this worker left open is ended first. None: ask again.
+    fn hidden_outputs(&mut self, partition: u16) -> Result<Option<Vec<Hidden>>, LogError>;
+
     /// First and next offset of each input; None: ask again.
     fn input_offsets(&mut self, partition: u16) -> Result<Option<Vec<Offsets>>, LogError>;
 
@@ -126,6 +130,14 @@ pub struct KeptRecord<'a> {
 pub enum Newest {
     Nothing,
     Value(Vec<u8>),
+}
+
+/// An output that readers of committed records cannot see the end of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    pub topic: String,
+    /// The last stable offset: the open transaction begins here.
+    pub from: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::billing::rate_book::RateBook;
+use crate::billing::rate_book::{CardNo, RateBook};
 use crate::billing::time::Instant;
 use crate::ports::log::{Halt, HaltCode};
 use crate::wire::meta::{FOLD_VERSION, Meta};
@@ -16,12 +16,22 @@ pub enum Unfit {
     Halt(Halt),
     /// The configuration is wrong: the process ends with 4.
     Invalid(String),
+    /// The configured book has a card that takes effect before the partition's clock.
+    TooLate(LateBook),
 }
 
-/// The rate book in force, and whether it has to be adopted first.
+/// A card that comes too late for a partition.
+#[derive(Debug)]
+pub struct LateBook {
+    pub partition: u16,
+    pub text: String,
+}
+
+/// The rate book in force.
 pub struct BookInForce {
     pub book: Arc<RateBook>,
-    pub is_new: bool,
+    /// The first card that is new, if the book has to be adopted first.
+    pub adopted_from: Option<CardNo>,
 }
 
 /// What META of `partition` says against what is configured.
@@ -79,33 +89,42 @@ pub fn book_in_force(
             "rate book: {reason}; state of partition {partition} was made with another one"
         ))
     };
-    let configured = |is_new| BookInForce {
+    let configured = |adopted_from| BookInForce {
         book: Arc::clone(&settings.parsed_book),
-        is_new,
+        adopted_from,
     };
     let change =
         rate_book::compare(stored, &settings.book.text).map_err(|faults| invalid(&faults))?;
     match change {
-        BookChange::Same => Ok(configured(false)),
+        BookChange::Same => Ok(configured(None)),
         BookChange::Older => Ok(BookInForce {
             book: Arc::new(rate_book::read(stored).map_err(|faults| invalid(&faults))?),
-            is_new: false,
+            adopted_from: None,
         }),
         BookChange::Appended { first_card } => {
-            let clock = meta.clock.unwrap_or(Instant::EPOCH);
-            match rate_book::check_adoption(&settings.parsed_book, first_card, clock) {
-                Ok(()) => Ok(configured(true)),
-                Err(faults) => Err(halt(
-                    HaltCode::BookTooLate,
-                    format!(
-                        "{faults}; the clock stands at {clock}: give a later effective_from, or: \
-                         meterfold recover --partition {partition} --accept-book"
-                    ),
-                )),
-            }
+            check_card(partition, meta, first_card, settings).map_err(Unfit::TooLate)?;
+            Ok(configured(Some(first_card)))
         }
         BookChange::Different { fault, .. } => Err(invalid(&fault)),
     }
+}
+
+/// Whether a partition may still adopt the configured book, whose card `first_card` is the first
+/// new one.
+pub fn check_card(
+    partition: u16,
+    meta: &Meta,
+    first_card: CardNo,
+    settings: &StartSettings,
+) -> Result<(), LateBook> {
+    let clock = meta.clock.unwrap_or(Instant::EPOCH);
+    rate_book::check_adoption(&settings.parsed_book, first_card, clock).map_err(|faults| LateBook {
+        partition,
+        text: format!(
+            "{faults}; the clock of partition {partition} stands at {clock}: give a later \
+             effective_from, or: meterfold recover --partition {partition} --accept-book"
+        ),
+    })
 }
 
 fn halt(code: HaltCode, text: String) -> Unfit {

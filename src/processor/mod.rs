@@ -4,10 +4,12 @@
 //! seams of [`crate::ports`]. [`run`] names the five hops.
 
 pub mod accounts;
+mod adoption;
 mod cold_teams;
 mod commit;
 pub mod counts;
 pub mod fit;
+pub mod folding;
 mod genesis;
 pub mod journaling;
 pub mod partition;

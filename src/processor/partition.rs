@@ -15,6 +15,7 @@ use crate::billing::fold;
 use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::billing::timers;
+use crate::fail_point;
 use crate::ports::{
     Batch, Changes, Original, Piece, Record, Staged, StagedDerived, StagedLog, Store, StoreError,
 };
@@ -29,6 +30,7 @@ use crate::wire::{derived, keys};
 
 use super::cold_teams::ColdTeam;
 use super::counts::Counts;
+use super::folding::{self, Folding};
 use super::journaling::{Journaling, LogSettings};
 use super::teams::{self, Team, TeamHandle, Teams};
 use super::timer_index::TimerIndex;
@@ -175,7 +177,14 @@ impl<S: Store> Partition<S> {
             }
             let piece = &batch.pieces[slot.piece as usize];
             let record = &piece.records[slot.record as usize];
+            folding::set(Some(Folding {
+                partition: self.number,
+                input: piece.input,
+                line: record.line,
+            }));
+            fail_point::hit(fail_point::Step::Record);
             self.fold_record(&book, number, piece, record, handle)?;
+            folding::set(None);
             self.next_record += 1;
             self.record_folded(piece, slot.record);
         }

@@ -6,19 +6,24 @@
 //! work between them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::rate_book::RateBook;
 use crate::fail_point;
-use crate::ports::log::{Committed, Halt, HaltCode, Kept, Log, LogError, Offsets, Stores};
+use crate::ports::log::{Committed, Halt, HaltCode, Hidden, Kept, Log, LogError, Offsets, Stores};
 use crate::ports::{Changes, Store, StoreError};
 use crate::wire::meta::{Fingerprint, Witness};
 
-use super::fit::{self, BookInForce, Unfit};
+use super::adoption::Adoption;
+use super::fit::{self, BookInForce, LateBook, Unfit};
 use super::journaling::LogSettings;
 use super::partition::{BookText, Partition, PartitionError, read_meta};
 use super::restore::{RESTORE_BATCH_BYTES, Restore};
 use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
+
+/// A partition that does not start says so this often.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What every partition of a process is started with.
 pub struct StartSettings {
@@ -33,6 +38,8 @@ pub struct StartSettings {
     pub offsets_patience: Duration,
     /// Timers that run before what they cause may be committed.
     pub timers_per_stretch: usize,
+    /// No partition is past the first card that is new: the book may be adopted.
+    pub is_book_allowed: AtomicBool,
     /// Milliseconds since 1970 by the wall clock.
     pub wall_millis: fn() -> i64,
 }
@@ -44,6 +51,8 @@ pub struct Start<S> {
     pub(super) store: Option<S>,
     pub(super) phase: Phase,
     pub(super) asked_since: Option<Monotonic>,
+    /// When a line of the log last said that it waits, or it began.
+    told_at: Monotonic,
     /// A store was found wanting after a tail; only one more restore is tried.
     pub(super) is_second_try: bool,
 }
@@ -58,6 +67,9 @@ pub struct Progress {
 
 pub(super) enum Phase {
     Open,
+    /// Nothing that an earlier owner wrote may be open still: a marker that comes later would end it
+    /// with a transaction that is not its own.
+    Settle,
     Compare,
     Restore(Box<Restore>),
     /// No offset was ever committed: nothing may be there.
@@ -65,6 +77,8 @@ pub(super) enum Phase {
         topic: Kept,
         end: Option<i64>,
     },
+    /// The configured book is new to the partition: is any partition past it?
+    Adopt(Adoption),
     Begin,
 }
 
@@ -105,6 +119,7 @@ impl<S: Store> Start<S> {
             store: None,
             phase: Phase::Open,
             asked_since: None,
+            told_at: Monotonic::now(),
             is_second_try: false,
         }
     }
@@ -113,7 +128,7 @@ impl<S: Store> Start<S> {
     pub fn again(partition: u16, store: S) -> Start<S> {
         Start {
             store: Some(store),
-            phase: Phase::Compare,
+            phase: Phase::Settle,
             ..Start::new(partition)
         }
     }
@@ -127,11 +142,35 @@ impl<S: Store> Start<S> {
     ) -> Result<Step<S>, StartError> {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Open => self.open(stores, settings),
+            Phase::Settle => self.settle(log),
             Phase::Compare => self.compare(log, stores, settings),
             Phase::Restore(restore) => self.restore(restore, log, stores, settings),
             Phase::ProveEmpty { topic, end } => self.prove_empty(topic, end, log, settings),
+            Phase::Adopt(adoption) => self.adopt(adoption, log, settings),
             Phase::Begin => self.begin(log, settings),
         }
+    }
+
+    /// A line of the log where it has waited for long.
+    pub fn tell_waiting(&mut self, reason: &str) {
+        if self.told_at.elapsed() < TELL_INTERVAL {
+            return;
+        }
+        self.told_at = Monotonic::now();
+        let Progress {
+            applied,
+            position,
+            end,
+        } = self.progress;
+        tracing::warn!(
+            event = "partition_waiting",
+            partition = self.partition,
+            applied,
+            position,
+            end,
+            "partition {} is not running yet: {reason}",
+            self.partition
+        );
     }
 
     /// The store, if the partition is given up before it is ready.
@@ -185,7 +224,23 @@ impl<S: Store> Start<S> {
                 return Ok(Step::Halted(halt));
             }
         }
-        Ok(self.go_on(Phase::Compare))
+        Ok(self.go_on(Phase::Settle))
+    }
+
+    fn settle<L: Log>(&mut self, log: &mut L) -> Result<Step<S>, StartError> {
+        let partition = self.partition;
+        let Some(hidden) = log.hidden_outputs(partition)? else {
+            return Ok(self.wait(Phase::Settle, "transactions or outputs do not answer yet"));
+        };
+        let Some(Hidden { topic, from }) = hidden.first() else {
+            return Ok(self.go_on(Phase::Compare));
+        };
+        let reason = format!(
+            "an open transaction hides {topic} from offset {from} on; the brokers end it when its time \
+             is over; if it stays, its end was lost: kafka-transactions.sh --bootstrap-server \
+             HOST:PORT abort --topic {topic} --partition {partition} --start-offset {from}"
+        );
+        Ok(self.wait(Phase::Settle, reason))
     }
 
     pub(super) fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
@@ -206,7 +261,10 @@ impl<S: Store> Start<S> {
         let meta = read_meta(self.store())?;
         let local = read_local(self.store())?;
         let Some(committed) = log.committed(self.partition)? else {
-            return Ok(self.wait(Phase::Compare, "the committed offset is not known yet"));
+            return Ok(self.wait(
+                Phase::Compare,
+                "the committed offset is not known yet, or belongs to a transaction that is open",
+            ));
         };
         let (offset, metadata) = match committed {
             Committed::Missing => {
@@ -406,15 +464,22 @@ impl<S: Store> Start<S> {
             }
         }
         let stored = read_book(self.store())?;
-        let BookInForce { book, is_new } =
+        let BookInForce { book, adopted_from } =
             match fit::book_in_force(self.partition, &stored, &meta, settings) {
                 Ok(found) => found,
+                Err(Unfit::TooLate(late)) => {
+                    return Ok(self.go_on(Phase::Adopt(Adoption::too_late(late))));
+                }
                 Err(unfit) => return Self::unfit(unfit),
             };
-        let partition = self.partition_of(settings, book)?;
-        if is_new {
+        if let Some(first_card) = adopted_from {
+            if !settings.is_book_allowed.load(Ordering::Acquire) {
+                return Ok(self.go_on(Phase::Adopt(Adoption::from_card(first_card))));
+            }
+            let partition = self.partition_of(settings, book)?;
             return self.staged(partition, |it| it.stage_adoption(&settings.book));
         }
+        let partition = self.partition_of(settings, book)?;
         let positions: Vec<i64> = meta.positions.iter().map(|(_, next)| *next).collect();
         log.begin(self.partition, &positions, meta.clock)?;
         Ok(Step::Ready(Box::new(partition)))
@@ -423,7 +488,9 @@ impl<S: Store> Start<S> {
     fn unfit(unfit: Unfit) -> Result<Step<S>, StartError> {
         match unfit {
             Unfit::Halt(halt) => Ok(Step::Halted(halt)),
-            Unfit::Invalid(text) => Err(StartError::Invalid(text)),
+            Unfit::Invalid(text) | Unfit::TooLate(LateBook { text, .. }) => {
+                Err(StartError::Invalid(text))
+            }
         }
     }
 

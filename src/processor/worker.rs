@@ -156,11 +156,6 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         result
     }
 
-    /// Partitions that are given to this worker and not halted.
-    pub fn is_idle_for_good(&self) -> bool {
-        !self.halted.is_empty() && self.running.is_empty() && self.starting.is_empty()
-    }
-
     /// Who watched, once the work is over.
     pub fn into_watch(self) -> W {
         self.watch
@@ -399,6 +394,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     let reason = reason.as_str();
                     let state = PartitionState::Starting { reason, progress };
                     self.watch.partition(number, &state);
+                    start.tell_waiting(reason);
                     self.starting.push(start);
                 }
                 Ok(Step::Ready(partition)) => self.ready(*partition),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::support::kafka::Broker;
-use super::support::processor::{Feed, Processor, Setup};
+use super::support::processor::{Feed, FeedRecord, Processor, Setup};
 use super::support::workload::{Flow, assert_result, example_rates, file_run, workload};
 use super::{PATIENCE, count};
 
@@ -190,4 +190,52 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         processor.stop();
         assert_result(&setup, &place, &expected);
     }
+}
+
+/// A transaction stays open on an output of the partition, as one whose end a broker has lost: the
+/// partition does not begin before it is ended, whatever the committed offset says, and its log
+/// names topic, partition, offset and the command.
+#[test]
+fn an_open_transaction_on_an_output_is_waited_for() {
+    let broker = Broker::shared();
+    let setup = Setup::new(broker, "open_output", 1, &example_rates());
+    setup.create_topics();
+    let (feed, expected) = workload(&setup, 1_000, 15);
+    let (before, after) = feed.records.split_at(500);
+    let produce = |records: &[FeedRecord]| {
+        let records = records.to_vec();
+        Feed { records }.produce(&setup);
+    };
+    let mut processor = Processor::start(&setup, 0);
+    produce(before);
+    processor.wait_until_folded(&setup);
+    processor.stop();
+    let topic = setup.topic("tokens-depleted");
+    let open_from = broker.stable_offsets(&topic)[0];
+    let producer: BaseProducer = setup
+        .broker
+        .client()
+        .set("transactional.id", format!("{}-foreign", setup.name))
+        .set("transaction.timeout.ms", "300000")
+        .create()
+        .expect("a producer");
+    producer
+        .init_transactions(PATIENCE)
+        .expect("a transactional producer");
+    producer.begin_transaction().expect("a transaction");
+    let record: BaseRecord<[u8], [u8]> = BaseRecord::to(&topic).partition(0).payload(b"never");
+    producer.send(record).expect("it is sent");
+    producer.flush(PATIENCE).expect("it is delivered");
+    let mut processor = Processor::start(&setup, 0);
+    produce(after);
+    let remedy = format!("abort --topic {topic} --partition 0 --start-offset {open_from}");
+    let log = processor.log.clone();
+    processor.wait_until("it says what it waits for", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains(&remedy))
+    });
+    assert!(processor.ran(&setup).is_empty(), "{}", processor.log());
+    producer.abort_transaction(PATIENCE).expect("aborted");
+    processor.wait_until_folded(&setup);
+    processor.stop();
+    assert_result(&setup, "after the open transaction", &expected);
 }

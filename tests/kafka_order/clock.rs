@@ -113,3 +113,42 @@ fn the_idle_clock_expires_tokens_and_lag_changes_nothing() {
         &late.accounts(9),
     );
 }
+
+/// A topic that is switched to its producers' timestamps while it is read: nothing that was recorded
+/// so is folded, and no process starts before it is switched back.
+#[test]
+fn timestamps_of_producers_halt_timestamp_type() {
+    let broker = Broker::shared();
+    let setup = recent::setup(broker, "timestamps", 1, false);
+    setup.create_topics();
+    let input = setup.topic("api-calls");
+    let call = |id: &str| event("api-call", id, "team-a", json!({"app_id": "app"}));
+    let mut processor = Processor::start(&setup, 0);
+    produce(&setup, &[call("first")]);
+    processor.wait_until_folded(&setup);
+    let folded = setup.broker.committed(&setup.name, &input, 0);
+    setup
+        .broker
+        .alter_config(&input, &[("message.timestamp.type", "CreateTime")]);
+    produce(&setup, &[call("second")]);
+    let log = processor.log.clone();
+    processor.wait_until("it halts", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("TIMESTAMP_TYPE") && log.contains(&format!("{input} offset 1 "))
+    });
+    assert_eq!(setup.broker.committed(&setup.name, &input, 0), folded);
+    processor.signal("KILL");
+    processor.ended(PATIENCE);
+    let mut processor = Processor::start(&setup, 0);
+    assert_eq!(
+        processor.ended(PATIENCE).code(),
+        Some(4),
+        "{}",
+        processor.log()
+    );
+    assert!(
+        processor.said("wanted is LogAppendTime") > 0,
+        "{}",
+        processor.log()
+    );
+}

@@ -7,7 +7,7 @@ use meterfold::wire::journal::{JournalRecord, Kind, Part};
 use serde_json::{Value, json};
 
 use crate::support::kafka::Broker;
-use crate::support::scene::{Scene, rates};
+use crate::support::scene::{Scene, log_lines, rates};
 
 /// The book of the tests with its last card once more, from `from` on.
 fn appended(from: &str) -> Value {
@@ -31,13 +31,14 @@ fn use_book(scene: &mut Scene, book: &Value) {
     scene.setup.rates = path;
 }
 
-fn newest_journal_record(scene: &Scene) -> JournalRecord {
+fn newest_journal_record(scene: &Scene, partition: i32) -> JournalRecord {
     let journal = scene
         .setup
         .broker
         .read_committed(&scene.setup.topic("journal"));
     let message = journal
-        .last()
+        .iter()
+        .rfind(|message| message.partition == partition)
         .expect("a record")
         .value
         .as_deref()
@@ -50,12 +51,12 @@ fn newest_journal_record(scene: &Scene) -> JournalRecord {
 #[test]
 fn a_newer_book_is_adopted_and_an_older_one_changes_nothing() {
     let mut scene = Scene::half_folded(Broker::shared(), "books_newer", 1);
-    let before = newest_journal_record(&scene);
+    let before = newest_journal_record(&scene, 0);
     use_book(&mut scene, &appended("2026-06-01T00:00:00Z"));
     let mut processor = scene.start();
     processor.wait_until_runs(&scene.setup);
     processor.stop();
-    let adoption = newest_journal_record(&scene);
+    let adoption = newest_journal_record(&scene, 0);
     assert!(
         matches!(adoption.kind, Kind::Adoption),
         "{:?}",
@@ -74,7 +75,7 @@ fn a_newer_book_is_adopted_and_an_older_one_changes_nothing() {
     processor.stop();
     scene.assert_goes_on("with the older book");
     assert_eq!(
-        newest_journal_record(&scene).book_digest,
+        newest_journal_record(&scene, 0).book_digest,
         adoption.book_digest
     );
 }
@@ -93,22 +94,47 @@ fn another_book_is_refused() {
     scene.assert_goes_on("with the right book");
 }
 
+/// No partition adopts as long as one is past the new card and none has adopted; once one was told
+/// to, the other halts alone.
 #[test]
 fn a_card_in_the_past_comes_too_late_until_it_is_accepted() {
-    let mut scene = Scene::half_folded(Broker::shared(), "books_late", 1);
+    let mut scene = Scene::half_folded(Broker::shared(), "books_late", 2);
     scene.fold_share(1);
     use_book(&mut scene, &appended("2026-03-01T00:00:00Z"));
-    scene.assert_halts(
-        "BOOK_TOO_LATE",
-        &["partition 0", "appended", "2026-04-01", "--accept-book"],
-    );
+    let written = scene.written();
+    let words = [
+        "is past a new card",
+        "appended",
+        "2026-04-01",
+        "--accept-book",
+    ];
+    scene.assert_refuses(&[], 4, &words);
+    assert_eq!(scene.written(), written, "nobody has adopted");
     scene.wait_until_empty();
     scene.recover(0, &["--accept-book"]);
-    let operator = newest_journal_record(&scene);
+    let operator = newest_journal_record(&scene, 0);
     assert!(
         matches!(operator.kind, Kind::Operator { .. }),
         "{:?}",
         operator.kind
     );
+    let mut processor = scene.start();
+    let log = processor.log.clone();
+    processor.wait_until("partition 1 halts beside partition 0", || {
+        let halts = log_lines(&log, "partition_halted");
+        halts.iter().any(|line| {
+            ["BOOK_TOO_LATE", "partition=1", "appended", "2026-04-01"]
+                .iter()
+                .all(|word| line.contains(word))
+        })
+    });
+    processor.wait_until("partition 0 runs", || {
+        log_lines(&log, "partition_running")
+            .iter()
+            .any(|line| line.contains("partition=0"))
+    });
+    processor.stop();
+    scene.wait_until_empty();
+    scene.recover(1, &["--accept-book"]);
     scene.assert_goes_on("with the book accepted");
 }

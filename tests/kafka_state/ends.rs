@@ -139,13 +139,18 @@ fn a_panic_on_one_record_ends_the_process_each_time() {
     let mut scene = Scene::half_folded(Broker::shared(), "ends_panic", 1);
     let (offset, witness) = scene.committed(0).expect("a committed offset");
     scene.produce_rest();
+    // Long enough that no commit comes before the tenth record.
+    let interval = "interval_ms = 5000".to_owned();
+    scene.setup.extra.push(("commit", interval));
+    let place = format!("partition 0, input 0, offset or line {}", offset + 9);
     for _ in 0..3 {
-        let mut processor = scene.start_with(&[("FAIL_POINT_OF_METERFOLD", "s1:1:panic")]);
+        let mut processor = scene.start_with(&[("FAIL_POINT_OF_METERFOLD", "record:10:panic")]);
         let began = Instant::now();
         let status = processor.ended(PATIENCE);
         assert_eq!(status.code(), Some(101), "{}", processor.log());
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(processor.log().contains("panicked"), "{}", processor.log());
+        assert_eq!(processor.said(&place), 1, "{place}: {}", processor.log());
         assert_eq!(
             scene.committed(0),
             Some((offset, witness.clone())),

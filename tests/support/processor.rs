@@ -132,11 +132,14 @@ impl<'b> Setup<'b> {
         );
         let kafka = more("kafka");
         text += &format!(
-            "[kafka]\n\"bootstrap.servers\" = \"{}\"\n\"transaction.timeout.ms\" = 4000\n{kafka}",
+            "[kafka]\n\"bootstrap.servers\" = \"{}\"\n{kafka}",
             self.bootstrap
         );
+        if !kafka.contains("transaction.timeout.ms") {
+            text += "\"transaction.timeout.ms\" = 4000\n";
+        }
         // Under the consumer protocol it is the brokers' to set.
-        if !kafka.contains("group.protocol") {
+        if !kafka.contains("group.protocol") && !kafka.contains("session.timeout.ms") {
             text += "\"session.timeout.ms\" = 6000\n";
         }
         text += &format!(

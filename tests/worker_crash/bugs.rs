@@ -6,7 +6,7 @@ use std::time::Duration;
 use meterfold::billing::time::Instant;
 use meterfold::kafka::twin::{TwinCluster, TwinLog};
 use meterfold::ports::log::{
-    Committed, Happening, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
+    Committed, Happening, Hidden, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
 };
 use meterfold::ports::{Batch, Changes, Lines, Staged, StagedDerived, StagedLog, Store};
 use meterfold::store::twin::TwinDisks;
@@ -226,6 +226,10 @@ impl Log for TestLog {
 
     fn committed(&mut self, partition: u16) -> Result<Option<Committed>, LogError> {
         self.inner.committed(partition)
+    }
+
+    fn hidden_outputs(&mut self, partition: u16) -> Result<Option<Vec<Hidden>>, LogError> {
+        self.inner.hidden_outputs(partition)
     }
 
     fn input_offsets(&mut self, partition: u16) -> Result<Option<Vec<Offsets>>, LogError> {
