@@ -191,13 +191,17 @@ pub struct Lines {
     pub ends: Vec<(u64, usize)>,
 }
 
+/// Memory of a piece's raw records that outlives them.
+const RAW_BYTES_KEPT: usize = 16 << 20;
+
 impl Piece {
-    /// Empty, but with its memory.
+    /// Empty, but with its memory, unless a huge record made it large.
     pub fn clear(&mut self) {
         self.text.input.clear();
         self.text.side.clear();
         self.records.clear();
         self.raw.clear();
+        self.raw.shrink_to(RAW_BYTES_KEPT);
         self.schemas.clear();
     }
 }

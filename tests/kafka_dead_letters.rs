@@ -4,10 +4,14 @@
 
 mod support;
 
+#[path = "kafka_dead_letters/bombs.rs"]
+mod bombs;
 #[path = "kafka_dead_letters/commands.rs"]
 mod commands;
 #[path = "kafka_dead_letters/poison.rs"]
 mod poison;
+#[path = "kafka_dead_letters/waits.rs"]
+mod waits;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Tells telemetry what a worker does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub struct Observer {
     told: BTreeMap<u16, Counts>,
     /// The status that was published last of each running partition.
     running: BTreeMap<u16, PartitionStatus>,
+    /// Partitions that waited at the last look.
+    waiting: BTreeSet<u16>,
     has_joined: bool,
     outlook: Arc<Outlook>,
     batch_records: u64,
@@ -85,6 +87,7 @@ impl Observer {
             inputs: inputs.chain(config.topics.accounts.clone()).collect(),
             told: BTreeMap::new(),
             running: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             has_joined: false,
             outlook,
             batch_records: 0,
@@ -290,6 +293,31 @@ impl Watch for Observer {
         self.telemetry.publish_partition(self.worker, told);
     }
 
+    /// A wait is told at the second look: of a moment it is none.
+    fn waits(&mut self, number: u16, reason: Option<&str>) {
+        let Some(reason) = reason else {
+            if self.waiting.remove(&number)
+                && let Some(status) = self.running.get_mut(&number)
+            {
+                status.state = Told::Running;
+            }
+            return;
+        };
+        let is_second = !self.waiting.insert(number);
+        let Some(status) = self.running.get_mut(&number).filter(|_| is_second) else {
+            return;
+        };
+        if status.state == Told::Running {
+            tracing::warn!(
+                event = "partition_waiting",
+                partition = number,
+                "partition {number} waits: {reason}"
+            );
+        }
+        let reason = reason.to_owned();
+        status.state = Told::Waiting { reason };
+    }
+
     fn ends(&mut self, number: u16, ends: &[Option<Offsets>]) {
         let Some(status) = self.running.get_mut(&number) else {
             return;
@@ -308,6 +336,7 @@ impl Watch for Observer {
     fn withdrawn(&mut self, number: u16) {
         self.told.remove(&number);
         self.running.remove(&number);
+        self.waiting.remove(&number);
         let worker = usize::from(self.worker);
         self.outlook.with(|workers| workers[worker].remove(&number));
         self.telemetry.withdraw_partition(self.worker, number);

@@ -5,7 +5,7 @@
 //! nothing at hand is passed over only where it is proven empty.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::billing::time::Instant;
@@ -20,6 +20,8 @@ use super::native::{Fetched, Message, PartitionQueue};
 
 /// Records fetched from an input at a time.
 pub const FETCH_RECORDS_MAX: usize = 2_048;
+/// No more is taken out of the queue once so many bytes wait to be decoded.
+const UNDECODED_BYTES_MAX: usize = 8 << 20;
 /// A recorded time so far after the wall clock is waited for.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1_000;
 /// In record-time mode: a jump of the clock that halts.
@@ -43,6 +45,8 @@ pub struct Input {
     /// A high watermark that was asked for after everything at hand had been received.
     proof: Option<i64>,
     has_append_time: bool,
+    /// Why nothing more can be fetched, if the newest try failed.
+    fetch_fault: Option<String>,
     /// Writer schemas that the journal knows from here: id to whether it was denied.
     journaled: BTreeMap<u32, bool>,
 }
@@ -81,6 +85,7 @@ impl Input {
             is_at_end: false,
             proof: None,
             has_append_time: false,
+            fetch_fault: None,
             journaled: BTreeMap::new(),
         }
     }
@@ -92,7 +97,7 @@ impl Input {
     /// Begins anew at `next_offset`: what was read ahead is dropped.
     pub fn reset(&mut self, next_offset: i64) {
         if let Some(queue) = &mut self.queue {
-            while queue.drain(|_| {}) > 0 {}
+            while queue.drain(|_| ControlFlow::Continue(())) > 0 {}
         }
         self.pieces.clear();
         self.folded = 0;
@@ -151,6 +156,7 @@ impl Input {
         }
         if self.undecoded_at.is_empty() {
             self.undecoded.clear();
+            self.undecoded.shrink_to(UNDECODED_BYTES_MAX);
             if let Some(trouble) = self.receive() {
                 return Some(trouble);
             }
@@ -170,28 +176,38 @@ impl Input {
             next_offset,
             is_at_end,
             has_append_time,
+            fetch_fault,
             topic,
             ..
         } = self;
-        queue.drain(|fetched| match fetched {
-            // A seek may leave records of before it in the queue.
-            Fetched::Record(message) if message.offset < *next_offset || trouble.is_some() => {}
-            Fetched::Record(message) => {
-                if message.is_append_time {
-                    *has_append_time = true;
-                } else if *has_append_time {
+        queue.drain(|fetched| {
+            match fetched {
+                // A seek may leave records of before it in the queue.
+                Fetched::Record(message) if message.offset < *next_offset || trouble.is_some() => {}
+                Fetched::Record(message) if *has_append_time && !message.is_append_time => {
                     trouble = Some(Trouble::Halt(timestamp_type(topic, message.offset)));
-                    return;
                 }
-                *next_offset = message.offset + 1;
-                *is_at_end = false;
-                undecoded_at.push_back(append(undecoded, index, &message));
+                Fetched::Record(message) => {
+                    *has_append_time = message.is_append_time;
+                    *next_offset = message.offset + 1;
+                    *is_at_end = false;
+                    *fetch_fault = None;
+                    undecoded_at.push_back(append(undecoded, index, &message));
+                }
+                Fetched::End { next_offset: end } => {
+                    *next_offset = (*next_offset).max(end);
+                    *is_at_end = true;
+                    *fetch_fault = None;
+                }
+                Fetched::Error { code, text } => {
+                    let found = error(topic, code, text, fetch_fault);
+                    trouble = trouble.take().or(found);
+                }
             }
-            Fetched::End { next_offset: end } => {
-                *next_offset = (*next_offset).max(end);
-                *is_at_end = true;
+            match undecoded.len() < UNDECODED_BYTES_MAX {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-            Fetched::Error { code, text } => trouble = error(topic, code, text),
         });
         trouble
     }
@@ -283,12 +299,16 @@ impl Inputs {
 
     pub fn fetch(&mut self, recycled: &mut Vec<Piece>) -> Option<Trouble> {
         let Inputs {
-            inputs, decoder, ..
+            inputs,
+            decoder,
+            wait_reason,
+            ..
         } = self;
         let ends: Vec<i64> = inputs.iter().map(|input| input.next_offset).collect();
         let trouble = inputs
             .iter_mut()
             .find_map(|input| input.fetch(decoder, recycled));
+        *wait_reason = inputs.iter().find_map(|input| input.fetch_fault.clone());
         let has_received = inputs.iter().map(|input| input.next_offset).ne(ends);
         if has_received {
             self.forget_proofs();
@@ -321,7 +341,6 @@ impl Inputs {
     pub fn hand_out(&mut self, batch: &mut Batch, wall_millis: i64) -> Result<bool, Halt> {
         let mut numbers: Vec<Option<u32>> = vec![None; self.inputs.len()];
         let mut has_any = false;
-        self.wait_reason = None;
         while let Some(index) = self.next_input() {
             let input = &self.inputs[index];
             let Some(record) = input.head() else { break };
@@ -391,7 +410,6 @@ impl Inputs {
         let others = (0..).zip(&self.inputs).filter(|(other, _)| *other != index);
         for (_, other) in others {
             if other.head().is_none() && !other.is_proven_empty() {
-                self.wait_reason = Some(format!("{} is not proven empty yet", other.topic));
                 return None;
             }
         }
@@ -444,7 +462,12 @@ fn timestamp_type(topic: &str, offset: i64) -> Halt {
     )
 }
 
-fn error(topic: &str, code: rdkafka_sys::rd_kafka_resp_err_t, text: String) -> Option<Trouble> {
+fn error(
+    topic: &str,
+    code: rdkafka_sys::rd_kafka_resp_err_t,
+    text: String,
+    fetch_fault: &mut Option<String>,
+) -> Option<Trouble> {
     use rdkafka_sys::rd_kafka_resp_err_t as codes;
     Some(match code {
         codes::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
@@ -453,8 +476,15 @@ fn error(topic: &str, code: rdkafka_sys::rd_kafka_resp_err_t, text: String) -> O
         }
         code if super::error_class::is_denied(code) => Trouble::Denied(format!("{topic}: {text}")),
         _ => {
-            // The client tries again by itself.
+            // The client tries again by itself, and passes over nothing.
             tracing::warn!(event = "fetch_error", topic, "{text}");
+            let remedy = match code {
+                codes::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
+                    ": it may unpack to more than receive.message.max.bytes: raise that in [kafka]"
+                }
+                _ => "",
+            };
+            *fetch_fault = Some(format!("{topic}: {text}{remedy}"));
             return None;
         }
     })

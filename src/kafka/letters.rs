@@ -82,24 +82,29 @@ impl<'a> LetterReader<'a> {
         let mut silent_since = Monotonic::now();
         loop {
             let (mut is_at_end, mut flow, mut failure) = (false, ControlFlow::Continue(()), None);
-            let count = queue.drain(|fetched| match fetched {
-                Fetched::Record(message) => {
-                    is_at_end |= message.offset >= next;
-                    if flow.is_break() || is_at_end || message.offset < from {
-                        return;
+            let count = queue.drain(|fetched| {
+                match fetched {
+                    Fetched::Record(message) => {
+                        is_at_end |= message.offset >= next;
+                        if !is_at_end && message.offset >= from {
+                            let mut headers = Vec::new();
+                            message.headers(|name, value| headers.push((name, value)));
+                            flow = visit(Letter {
+                                partition,
+                                offset: message.offset,
+                                key: message.key,
+                                value: message.value,
+                                headers: &headers,
+                            });
+                        }
                     }
-                    let mut headers = Vec::new();
-                    message.headers(|name, value| headers.push((name, value)));
-                    flow = visit(Letter {
-                        partition,
-                        offset: message.offset,
-                        key: message.key,
-                        value: message.value,
-                        headers: &headers,
-                    });
+                    Fetched::End { .. } => is_at_end = true,
+                    Fetched::Error { code, text } => failure = Some((code.into(), text)),
                 }
-                Fetched::End { .. } => is_at_end = true,
-                Fetched::Error { code, text } => failure = Some((code.into(), text)),
+                match flow.is_break() || is_at_end {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             });
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 let code = error.rdkafka_error_code();

@@ -168,11 +168,6 @@ impl KafkaLog {
         })
     }
 
-    /// Why `partition` waits; None: it does not.
-    pub fn wait_reason(&self, partition: u16) -> Option<&str> {
-        self.owned.get(&partition)?.inputs.wait_reason.as_deref()
-    }
-
     /// What the main queue brings: news of ownership, errors, never a record.
     fn poll(&mut self, wait: Duration) -> Result<(), LogError> {
         match self.consumer.poll(wait) {
@@ -355,6 +350,10 @@ impl Log for KafkaLog {
 
     fn close_kept(&mut self, partition: u16) {
         self.kept.remove(&partition);
+    }
+
+    fn wait_reason(&self, partition: u16) -> Option<&str> {
+        self.owned.get(&partition)?.inputs.wait_reason.as_deref()
     }
 
     fn last_known_ends(&self, partition: u16) -> Vec<Option<Offsets>> {

@@ -4,6 +4,7 @@
 //! and member, which a commit must look at before it sends it.
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::ops::ControlFlow;
 use std::ptr;
 use std::slice;
 
@@ -19,7 +20,9 @@ use crate::ports::log::Offsets;
 /// before its consumer.
 pub struct PartitionQueue {
     queue: *mut sys::rd_kafka_queue_t,
+    /// Taken out of the queue; those before `shown` are destroyed.
     messages: Vec<*mut sys::rd_kafka_message_t>,
+    shown: usize,
 }
 
 /// What comes out of a partition's queue.
@@ -71,12 +74,33 @@ impl PartitionQueue {
         Some(PartitionQueue {
             queue,
             messages: Vec::with_capacity(messages_max),
+            shown: 0,
         })
     }
 
-    /// Shows what lies in the queue, without waiting, at most as many as it was made for. Returns
-    /// how many there were.
-    pub fn drain(&mut self, mut visit: impl FnMut(Fetched)) -> usize {
+    /// Shows what lies in the queue, without waiting, at most as many as it was made for, until
+    /// `visit` wants no more: the rest is shown at the next call. Returns how many were shown.
+    pub fn drain(&mut self, mut visit: impl FnMut(Fetched) -> ControlFlow<()>) -> usize {
+        if self.shown == self.messages.len() {
+            self.take();
+        }
+        let first = self.shown;
+        while let Some(native) = self.messages.get(self.shown).copied() {
+            // SAFETY: the message is ours until it is destroyed below.
+            let flow = visit(fetched(unsafe { &*native }));
+            self.shown += 1;
+            // SAFETY: nothing that was shown outlives the visit, and it is shown once.
+            unsafe { sys::rd_kafka_message_destroy(native) };
+            if flow.is_break() {
+                break;
+            }
+        }
+        self.shown - first
+    }
+
+    fn take(&mut self) {
+        self.shown = 0;
+        self.messages.clear();
         let capacity = self.messages.capacity();
         // SAFETY: the vector has room for so many pointers.
         let count = unsafe {
@@ -85,19 +109,15 @@ impl PartitionQueue {
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: so many pointers were written.
         unsafe { self.messages.set_len(count) };
-        for native in self.messages.drain(..) {
-            // SAFETY: the message is ours until it is destroyed below.
-            let message = unsafe { &*native };
-            visit(fetched(message));
-            // SAFETY: nothing that was shown outlives the visit.
-            unsafe { sys::rd_kafka_message_destroy(native) };
-        }
-        count
     }
 }
 
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
+        for native in &self.messages[self.shown..] {
+            // SAFETY: ours, and never shown.
+            unsafe { sys::rd_kafka_message_destroy(*native) };
+        }
         // SAFETY: the queue is ours and not used afterwards.
         unsafe { sys::rd_kafka_queue_destroy(self.queue) };
     }

@@ -59,6 +59,12 @@ pub trait Log {
         key: &[u8],
     ) -> Result<Option<Newest>, LogError>;
 
+    /// Why nothing of a partition that has begun is handed out, though it will go on by itself; None:
+    /// it does not wait. For those who watch.
+    fn wait_reason(&self, _partition: u16) -> Option<&str> {
+        None
+    }
+
     /// First offset and end of each input as they were last heard of, for those who watch: nobody is
     /// asked, and nothing is decided by it.
     fn last_known_ends(&self, _partition: u16) -> Vec<Option<Offsets>> {

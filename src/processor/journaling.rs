@@ -60,7 +60,11 @@ impl Journaling {
             self.hasher.update(&self.unhashed);
             self.unhashed.clear();
         }
-        self.unhashed.extend_from_slice(bytes);
+        if bytes.len() > UNHASHED_BYTES_MAX {
+            self.hasher.update(bytes);
+        } else {
+            self.unhashed.extend_from_slice(bytes);
+        }
     }
 
     /// A writer schema was needed for the first time.

@@ -46,6 +46,8 @@ pub trait Watch {
     /// A damaged store was put away.
     fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
+    /// Why a partition stands still that will go on by itself, if it does; told once a second.
+    fn waits(&mut self, _number: u16, _reason: Option<&str>) {}
     /// First offset and end of each input of a running partition; told once a second.
     fn ends(&mut self, _number: u16, _ends: &[Option<Offsets>]) {}
     fn withdrawn(&mut self, _number: u16) {}
@@ -203,6 +205,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             self.told_at = Monotonic::now();
             for partition in &self.running {
                 let number = partition.number();
+                self.watch.waits(number, self.log.wait_reason(number));
                 self.watch.ends(number, &self.log.last_known_ends(number));
             }
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::support::kafka::Broker;
+use super::support::kafka::{Broker, Options};
 use super::support::processor::{Feed, FeedRecord, Processor, Setup};
 use super::support::workload::{Flow, assert_result, example_rates, file_run, workload};
 use super::{PATIENCE, count};
@@ -238,4 +238,42 @@ fn an_open_transaction_on_an_output_is_waited_for() {
     processor.wait_until_folded(&setup);
     processor.stop();
     assert_result(&setup, "after the open transaction", &expected);
+}
+
+/// F21: after long idleness the brokers have forgotten the transactional id and the producer; the
+/// process goes on without an exit and nothing is doubled.
+#[test]
+fn an_expired_transactional_id_is_taken_anew() {
+    let settings = [
+        ("transactional.id.expiration.ms", "2000"),
+        ("producer.id.expiration.ms", "2000"),
+    ];
+    let broker = Broker::start_with(&Options {
+        settings: settings
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+        ..Options::default()
+    });
+    let setup = Setup::new(&broker, "expired", 1, &example_rates());
+    setup.create_topics();
+    let (feed, expected) = workload(&setup, 1_000, 16);
+    let (before, after) = feed.records.split_at(500);
+    let produce = |records: &[FeedRecord]| {
+        let records = records.to_vec();
+        Feed { records }.produce(&setup);
+    };
+    let mut processor = Processor::start(&setup, 0);
+    produce(before);
+    processor.wait_until_folded(&setup);
+    std::thread::sleep(Duration::from_secs(6));
+    let unsure = processor.said("commit_unsure");
+    produce(after);
+    processor.wait_until_folded(&setup);
+    assert!(
+        processor.said("commit_unsure") > unsure,
+        "nothing had expired:\n{}",
+        processor.log()
+    );
+    processor.stop();
+    assert_result(&setup, "after the expiry", &expected);
 }
