@@ -7,14 +7,16 @@ use std::time::Duration;
 use crate::billing::disposition::Dispositions;
 use crate::config::Config;
 use crate::kafka::log::wall_millis;
-use crate::ports::Batch;
-use crate::ports::log::{Halt, Offsets};
+use crate::ports::log::{Halt, Offsets, StoreFigures};
+use crate::ports::{Batch, StoreError};
 use crate::processor::counts::Counts;
 use crate::processor::worker::{Commit, PartitionState, Watch};
+use crate::store::dedup::DedupFigures;
 use crate::telemetry::halt::Halt as HaltName;
 use crate::telemetry::labels::{BatchResult, Step, TransactionResult};
 use crate::telemetry::{
-    InputStatus, PartitionState as Told, PartitionStatus, Telemetry, WorkerReport, WorkerState,
+    InputStatus, PartitionState as Told, PartitionStatus, StoreStatus, Telemetry, WorkerReport,
+    WorkerState,
 };
 use crate::wire::meta::Meta;
 
@@ -285,11 +287,42 @@ impl Watch for Observer {
         }
         match told.state {
             Told::Running => {
-                keep_ends(self.running.get(&number), &mut told);
+                keep_told(self.running.get(&number), &mut told);
                 self.running.insert(number, told.clone());
             }
             _ => drop(self.running.remove(&number)),
         }
+        self.telemetry.publish_partition(self.worker, told);
+    }
+
+    fn sizes(&mut self, number: u16, store: &StoreFigures, dedup: &DedupFigures) {
+        if let Some(status) = self.running.get_mut(&number) {
+            status.store = StoreStatus {
+                keys_estimate: store.keys_estimate,
+                live_bytes: store.live_bytes,
+                total_bytes: store.total_bytes,
+                memtable_bytes: store.memtable_bytes,
+                table_reader_bytes: store.table_reader_bytes,
+                compaction_pending_bytes: store.compaction_pending_bytes,
+                compactions_running: store.compactions_running,
+                flushes_running: store.flushes_running,
+                immutable_memtables: store.immutable_memtables,
+                l0_files: store.l0_files,
+                is_read_only: false,
+                dedup_ids: dedup.ids,
+                dedup_filter_bytes: dedup.filter_bytes,
+                dedup_floor_millis: dedup.floor.map(|floor| floor.millis()),
+            };
+        }
+    }
+
+    fn store_failed(&mut self, number: u16, error: &StoreError) {
+        self.running.remove(&number);
+        let mut told = PartitionStatus::restoring(number);
+        told.store.is_read_only = !error.is_damage();
+        told.state = Told::Waiting {
+            reason: format!("the store failed, and is opened again: {error}"),
+        };
         self.telemetry.publish_partition(self.worker, told);
     }
 
@@ -343,8 +376,11 @@ impl Watch for Observer {
     }
 }
 
-/// The ends of the log that were told before still stand.
-fn keep_ends(before: Option<&PartitionStatus>, now: &mut PartitionStatus) {
+/// The ends of the log and the sizes that were told before still stand.
+fn keep_told(before: Option<&PartitionStatus>, now: &mut PartitionStatus) {
+    if let Some(before) = before {
+        now.store = before.store.clone();
+    }
     let before = before.into_iter().flat_map(|status| &status.inputs);
     for (input, before) in now.inputs.iter_mut().zip(before) {
         input.log_start = before.log_start;

@@ -231,6 +231,21 @@ pub enum HaltCode {
     InvariantBroken,
 }
 
+/// Sizes of a store, as it knows them without searching: for those who watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreFigures {
+    pub keys_estimate: u64,
+    pub live_bytes: u64,
+    pub total_bytes: u64,
+    pub memtable_bytes: u64,
+    pub table_reader_bytes: u64,
+    pub compaction_pending_bytes: u64,
+    pub compactions_running: u64,
+    pub flushes_running: u64,
+    pub immutable_memtables: u64,
+    pub l0_files: u64,
+}
+
 /// Where the stores of partitions lie.
 pub trait Stores {
     type Store: Store;
@@ -240,6 +255,10 @@ pub trait Stores {
 
     /// Makes what was applied durable, if that is due or `is_last`.
     fn flush(&mut self, store: &Self::Store, is_last: bool) -> Result<(), StoreError>;
+
+    fn figures(&self, _store: &Self::Store) -> StoreFigures {
+        StoreFigures::default()
+    }
 
     /// Gives the partition back to this process. The store is closed.
     fn close(&mut self, partition: u16, store: Self::Store);

@@ -19,7 +19,7 @@ use crate::fail_point;
 use crate::ports::{
     Batch, Changes, Original, Piece, Record, Staged, StagedDerived, StagedLog, Store, StoreError,
 };
-use crate::store::dedup::{Dedup, FOREVER, Seen};
+use crate::store::dedup::{Dedup, DedupFigures, FOREVER, Seen};
 use crate::wire::cells;
 use crate::wire::dead_letter;
 use crate::wire::identity::Identity;
@@ -243,6 +243,10 @@ impl<S: Store> Partition<S> {
     ) -> Result<(), PartitionError> {
         self.wall_millis = Some(wall_millis);
         self.advance_to(Some(clock))
+    }
+
+    pub fn dedup_figures(&self) -> DedupFigures {
+        self.dedup.figures()
     }
 
     /// The first instant at which a timer or a bucket of ids is due, as far as is known.

@@ -40,6 +40,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
         error: StoreError,
     ) -> Result<(), WorkerError> {
         tracing::error!(event = "store_failed", partition = number, "{error}");
+        self.watch.store_failed(number, &error);
         if let StoreError::Unusable(_) = error {
             return Err(WorkerError::Unusable(format!(
                 "partition {number}: {error}"

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::Batch;
-use crate::ports::log::{Halt, Happening, Log, LogError, Offsets, Stores};
+use crate::ports::log::{Halt, Happening, Log, LogError, Offsets, StoreFigures, Stores};
+use crate::ports::{Batch, StoreError};
+use crate::store::dedup::DedupFigures;
 use crate::wire::meta::Meta;
 
 use super::counts::Counts;
@@ -46,6 +47,10 @@ pub trait Watch {
     /// A damaged store was put away.
     fn quarantined(&mut self, _number: u16) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
+    /// Sizes of a running partition's state; told once a second.
+    fn sizes(&mut self, _number: u16, _store: &StoreFigures, _dedup: &DedupFigures) {}
+    /// Its store refuses to be written; it is opened again after a rest.
+    fn store_failed(&mut self, _number: u16, _error: &StoreError) {}
     /// Why a partition stands still that will go on by itself, if it does; told once a second.
     fn waits(&mut self, _number: u16, _reason: Option<&str>) {}
     /// First offset and end of each input of a running partition; told once a second.
@@ -205,6 +210,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
             self.told_at = Monotonic::now();
             for partition in &self.running {
                 let number = partition.number();
+                let store = self.stores.figures(partition.store());
+                self.watch.sizes(number, &store, &partition.dedup_figures());
                 self.watch.waits(number, self.log.wait_reason(number));
                 self.watch.ends(number, &self.log.last_known_ends(number));
             }

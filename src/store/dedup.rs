@@ -47,6 +47,14 @@ pub struct Dedup {
     digests: BTreeMap<i32, u128>,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DedupFigures {
+    pub ids: u64,
+    pub filter_bytes: u64,
+    /// Start of the oldest day whose ids are remembered.
+    pub floor: Option<Instant>,
+}
+
 /// A sorted run: where each of its parts begins.
 #[derive(Debug)]
 struct Run {
@@ -194,6 +202,18 @@ impl Dedup {
             .iter()
             .map(|(bucket, sum)| (*bucket, *sum))
             .collect()
+    }
+
+    /// What is remembered, for those who watch.
+    pub fn figures(&self) -> DedupFigures {
+        let committed: usize = self.runs.values().flatten().map(|run| run.ids).sum();
+        let oldest = self.runs.keys().next();
+        let day = oldest.filter(|bucket| **bucket != FOREVER);
+        DedupFigures {
+            ids: (committed + self.pending.len()) as u64,
+            filter_bytes: self.filter.bytes() as u64,
+            floor: day.map(|day| Instant::from_millis(i64::from(*day) * MILLIS_PER_DAY)),
+        }
     }
 
     /// When the oldest bucket ends.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ports::StoreError;
-use crate::ports::log::Stores;
+use crate::ports::log::{StoreFigures, Stores};
 
 use super::rocks::{Budget, Rocks, RocksStore};
 
@@ -102,6 +102,10 @@ impl Stores for Directory {
 
     fn flush(&mut self, store: &RocksStore, is_last: bool) -> Result<(), StoreError> {
         store.flush(is_last)
+    }
+
+    fn figures(&self, store: &RocksStore) -> StoreFigures {
+        store.figures()
     }
 
     fn close(&mut self, partition: u16, store: RocksStore) {

@@ -15,6 +15,7 @@ use rocksdb::{
     IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use crate::ports::log::StoreFigures;
 use crate::ports::{CellVisitor, Changes, Store, StoreError};
 
 /// Memory of the block cache, of a whole database.
@@ -148,6 +149,26 @@ impl RocksStore {
         let mut options = FlushOptions::default();
         options.set_wait(is_last);
         self.db.flush_opt(&options).map_err(failed)
+    }
+
+    /// A figure that the database does not tell is 0.
+    pub fn figures(&self) -> StoreFigures {
+        let of = |name: &str| {
+            let value = self.db.property_int_value(name);
+            value.ok().flatten().unwrap_or_default()
+        };
+        StoreFigures {
+            keys_estimate: of("rocksdb.estimate-num-keys"),
+            live_bytes: of("rocksdb.estimate-live-data-size"),
+            total_bytes: of("rocksdb.total-sst-files-size"),
+            memtable_bytes: of("rocksdb.cur-size-all-mem-tables"),
+            table_reader_bytes: of("rocksdb.estimate-table-readers-mem"),
+            compaction_pending_bytes: of("rocksdb.estimate-pending-compaction-bytes"),
+            compactions_running: of("rocksdb.num-running-compactions"),
+            flushes_running: of("rocksdb.num-running-flushes"),
+            immutable_memtables: of("rocksdb.num-immutable-mem-table"),
+            l0_files: of("rocksdb.num-files-at-level0"),
+        }
     }
 
     fn key(&self, key: &[u8]) -> Vec<u8> {
