@@ -24,16 +24,19 @@ fn every_sample_gives_the_bytes_of_its_file_run() {
         let mut processor = Processor::start(&setup, 0);
         processor.wait_until_folded(&setup);
         let address = scene::address(&processor);
-        processor.wait_until("the lag is told, and is none; so are sizes of state", || {
-            let (_, metrics) = scene::get(&address, "/metrics");
-            let value = |name: &str| -> Option<u64> {
-                let line = metrics.lines().find(|line| line.starts_with(name))?;
-                line.rsplit(' ').next()?.parse().ok()
-            };
-            value("meterfold_input_lag_records{") == Some(0)
-                && value("meterfold_store_memtable_bytes ").is_some_and(|bytes| bytes > 0)
-                && value("meterfold_dedup_entries ").is_some_and(|ids| ids > 0)
-        });
+        processor.wait_until(
+            "the lag is told, and is none; so are sizes of state",
+            || {
+                let (_, metrics) = scene::get(&address, "/metrics");
+                let value = |name: &str| -> Option<u64> {
+                    let line = metrics.lines().find(|line| line.starts_with(name))?;
+                    line.rsplit(' ').next()?.parse().ok()
+                };
+                value("meterfold_input_lag_records{") == Some(0)
+                    && value("meterfold_store_memtable_bytes ").is_some_and(|bytes| bytes > 0)
+                    && value("meterfold_dedup_entries ").is_some_and(|ids| ids > 0)
+            },
+        );
         processor.stop();
         setup.assert_derived(sample.name, &sample.expected.derived);
         setup.assert_accounts(sample.name, &sample.expected.accounts);

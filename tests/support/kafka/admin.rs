@@ -9,6 +9,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::broker::Broker;
@@ -98,10 +99,19 @@ impl Broker {
     /// What a group committed for a partition: the next offset and the metadata beside it. Waits
     /// for transactions that hold an offset back.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<(i64, String)> {
-        let committed = self
-            .member(group)
-            .committed_offsets(one(topic, partition), PATIENCE)
-            .expect("committed offsets");
+        let member = self.member(group);
+        let began = Instant::now();
+        // A broker that has just started may not have read its groups yet.
+        let is_early = |error: &KafkaError| {
+            let code = error.rdkafka_error_code();
+            code == Some(RDKafkaErrorCode::NotCoordinator) && began.elapsed() < PATIENCE
+        };
+        let committed = loop {
+            match member.committed_offsets(one(topic, partition), PATIENCE) {
+                Err(error) if is_early(&error) => thread::sleep(Duration::from_millis(50)),
+                answer => break answer.expect("committed offsets"),
+            }
+        };
         let element = committed.elements().remove(0);
         element.error().expect("a committed offset");
         match element.offset() {
