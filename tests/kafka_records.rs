@@ -15,6 +15,7 @@ use meterfold::wire::kafka_record::{LogRecord, Outcome, RecordDecoder, RecordRul
 use meterfold::wire::record_bytes;
 use meterfold::wire::span::{Decoded, Text};
 use serde_json::{Map, Value as Json};
+use support::avro_json::{json_of, without_nulls};
 use support::sample::Sample;
 
 /// One partition, to which every team belongs; ticks are taken, as from files.
@@ -243,41 +244,4 @@ fn flat(event: &Json) -> Json {
     let mut flat = Map::from_iter(envelope.map(|name| (name.to_owned(), event[name].clone())));
     flat.extend(event["data"].as_object().cloned().unwrap_or_default());
     Json::Object(flat)
-}
-
-fn without_nulls(json: Json) -> Json {
-    match json {
-        Json::Object(members) => members
-            .into_iter()
-            .filter(|(_, member)| !member.is_null())
-            .map(|(name, member)| (name, without_nulls(member)))
-            .collect(),
-        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
-}
-
-/// A generic value as JSON, nulls left out.
-fn json_of(value: &apache_avro::types::Value) -> Json {
-    use apache_avro::types::Value;
-    match value {
-        Value::Null => Json::Null,
-        Value::Boolean(boolean) => (*boolean).into(),
-        Value::Long(long) => (*long).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::TimestampMillis(millis) => Instant::from_millis(*millis).to_string().into(),
-        Value::Union(_, value) => json_of(value),
-        Value::Array(items) => items.iter().map(json_of).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(name, value)| (name.clone(), json_of(value)))
-            .collect(),
-        Value::Record(fields) => without_nulls(
-            fields
-                .iter()
-                .map(|(name, value)| (name.clone(), json_of(value)))
-                .collect(),
-        ),
-        other => panic!("our schemas have no {other:?}"),
-    }
 }

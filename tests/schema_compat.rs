@@ -8,6 +8,7 @@
 mod conformance;
 #[path = "schema_compat/evolution.rs"]
 mod evolution;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +24,7 @@ use meterfold::wire::avro::{self, Schemas};
 use meterfold::wire::cloudevents;
 use meterfold::wire::span::{Decoded, Text};
 use serde_json::{Map, Value as Json};
+use support::avro_json::{json_of, without_nulls};
 
 /// Name of a type and its version, as in the file name: `api-call`, 1.
 type TypeVersion = (String, u32);
@@ -223,42 +225,6 @@ fn flat(event: &Json) -> Json {
     let mut flat = Map::from_iter(envelope);
     flat.extend(event["data"].as_object().cloned().unwrap_or_default());
     Json::Object(flat)
-}
-
-fn without_nulls(json: Json) -> Json {
-    match json {
-        Json::Object(members) => members
-            .into_iter()
-            .filter(|(_, member)| !member.is_null())
-            .map(|(name, member)| (name, without_nulls(member)))
-            .collect(),
-        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
-        other => other,
-    }
-}
-
-/// A generic value as JSON, nulls left out.
-pub fn json_of(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Boolean(boolean) => (*boolean).into(),
-        Value::Long(long) => (*long).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::TimestampMillis(millis) => Instant::from_millis(*millis).to_string().into(),
-        Value::Union(_, value) => json_of(value),
-        Value::Array(items) => items.iter().map(json_of).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(name, value)| (name.clone(), json_of(value)))
-            .collect(),
-        Value::Record(fields) => without_nulls(
-            fields
-                .iter()
-                .map(|(name, value)| (name.clone(), json_of(value)))
-                .collect(),
-        ),
-        other => panic!("our schemas have no {other:?}"),
-    }
 }
 
 /// Writes the Avro form of each JSON example that has none yet; run it once after adding a version:

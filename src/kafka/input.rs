@@ -410,6 +410,7 @@ impl Inputs {
         let others = (0..).zip(&self.inputs).filter(|(other, _)| *other != index);
         for (_, other) in others {
             if other.head().is_none() && !other.is_proven_empty() {
+                self.wait_reason = Some(format!("{} is not proven empty yet", other.topic));
                 return None;
             }
         }

@@ -18,6 +18,7 @@ pub mod recount;
 pub mod recover;
 mod restore;
 mod restored;
+mod settle;
 pub mod start;
 pub mod stored;
 pub mod teams;

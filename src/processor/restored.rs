@@ -43,7 +43,9 @@ impl<S: Store> Start<S> {
             ));
         }
         self.is_second_try = true;
-        self.renew_store(stores, true)?;
+        if !self.renew_store(stores, true)? {
+            return Ok(self.open_again());
+        }
         let witness = meta.witness();
         let restore = Restore::new(
             witness,
@@ -54,12 +56,13 @@ impl<S: Store> Start<S> {
         Ok(self.go_on(Phase::Restore(Box::new(restore))))
     }
 
-    /// An empty store in the place of this one.
+    /// An empty store in the place of this one. False: another worker of this process, which has the
+    /// partition by now, was quicker to open it.
     pub(super) fn renew_store<O: Stores<Store = S>>(
         &mut self,
         stores: &mut O,
         is_kept: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if let Some(store) = self.store.take() {
             stores.close(self.partition, store);
         }
@@ -73,6 +76,6 @@ impl<S: Store> Start<S> {
         }
         stores.discard(self.partition, is_kept)?;
         self.store = stores.open(self.partition)?;
-        Ok(())
+        Ok(self.store.is_some())
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::rate_book::RateBook;
 use crate::fail_point;
-use crate::ports::log::{Committed, Halt, HaltCode, Hidden, Kept, Log, LogError, Offsets, Stores};
+use crate::ports::log::{Committed, Halt, HaltCode, Kept, Log, LogError, Offsets, Stores};
 use crate::ports::{Changes, Store, StoreError};
 use crate::wire::meta::{Fingerprint, Witness};
 
@@ -188,6 +188,10 @@ impl<S: Store> Start<S> {
         Step::Waiting(reason.into())
     }
 
+    pub(super) fn open_again(&mut self) -> Step<S> {
+        self.wait(Phase::Open, "another worker has the store open")
+    }
+
     pub(super) fn store(&self) -> &S {
         match &self.store {
             Some(store) => store,
@@ -202,7 +206,7 @@ impl<S: Store> Start<S> {
     ) -> Result<Step<S>, StartError> {
         match stores.open(self.partition)? {
             Some(store) => self.store = Some(store),
-            None => return Ok(self.wait(Phase::Open, "another worker is closing the store")),
+            None => return Ok(self.open_again()),
         }
         if let Some(local) = read_local(self.store())? {
             let wanted = self.fingerprint(settings);
@@ -225,22 +229,6 @@ impl<S: Store> Start<S> {
             }
         }
         Ok(self.go_on(Phase::Settle))
-    }
-
-    fn settle<L: Log>(&mut self, log: &mut L) -> Result<Step<S>, StartError> {
-        let partition = self.partition;
-        let Some(hidden) = log.hidden_outputs(partition)? else {
-            return Ok(self.wait(Phase::Settle, "transactions or outputs do not answer yet"));
-        };
-        let Some(Hidden { topic, from }) = hidden.first() else {
-            return Ok(self.go_on(Phase::Compare));
-        };
-        let reason = format!(
-            "an open transaction hides {topic} from offset {from} on; the brokers end it when its time \
-             is over; if it stays, its end was lost: kafka-transactions.sh --bootstrap-server \
-             HOST:PORT abort --topic {topic} --partition {partition} --start-offset {from}"
-        );
-        Ok(self.wait(Phase::Settle, reason))
     }
 
     pub(super) fn fingerprint(&self, settings: &StartSettings) -> Fingerprint {
@@ -343,8 +331,9 @@ impl<S: Store> Start<S> {
             }
             (stored, _) => {
                 log.close_kept(self.partition);
-                if stored.is_some() || !is_empty(self.store())? {
-                    self.renew_store(stores, false)?;
+                let is_renewed = stored.is_some() || !is_empty(self.store())?;
+                if is_renewed && !self.renew_store(stores, false)? {
+                    return Ok(self.open_again());
                 }
                 let restore = full(self.fingerprint(settings));
                 Ok(self.go_on(Phase::Restore(Box::new(restore))))

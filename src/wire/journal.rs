@@ -145,10 +145,7 @@ impl JournalRecord {
         out.bytes.extend_from_slice(&self.previous_digest);
         out.unsigned(u64::from(self.fold_version));
         out.option(self.clock, write_instant);
-        out.option(self.timer_cursor.as_ref(), |out, cursor| {
-            write_instant(out, cursor.due);
-            out.text(&cursor.team);
-        });
+        out.option(self.timer_cursor.as_ref(), TimerCursor::write);
         out.unsigned(u64::from(self.book_sequence));
         out.bytes.extend_from_slice(&self.book_digest);
         out.option(self.book_text.as_deref(), Writer::block);
@@ -198,12 +195,7 @@ impl JournalRecord {
             previous_digest: read_digest(&mut reader)?,
             fold_version: reader.narrow()?,
             clock: reader.option(read_instant)?,
-            timer_cursor: reader.option(|reader| {
-                Ok(TimerCursor {
-                    due: read_instant(reader)?,
-                    team: reader.text()?.into(),
-                })
-            })?,
+            timer_cursor: reader.option(TimerCursor::read)?,
             book_sequence: reader.narrow()?,
             book_digest: read_digest(&mut reader)?,
             book_text: reader.option(|reader| Ok(reader.block()?.to_vec()))?,

@@ -50,6 +50,20 @@ pub struct TimerCursor {
     pub team: String,
 }
 
+impl TimerCursor {
+    pub(super) fn write(out: &mut Writer, cursor: &TimerCursor) {
+        write_instant(out, cursor.due);
+        out.text(&cursor.team);
+    }
+
+    pub(super) fn read(reader: &mut Reader) -> Result<TimerCursor, Corrupt> {
+        Ok(TimerCursor {
+            due: read_instant(reader)?,
+            team: reader.text()?.into(),
+        })
+    }
+}
+
 /// Version of the rules that a partition was folded with. A newer one in META halts the partition
 /// (`VERSION_NEWER`).
 pub const FOLD_VERSION: u32 = 1;
@@ -96,10 +110,7 @@ impl Meta {
         }
         out.unsigned(u64::from(self.partition_count));
         out.option(self.clock, write_instant);
-        out.option(self.timer_cursor.as_ref(), |out, cursor| {
-            write_instant(out, cursor.due);
-            out.text(&cursor.team);
-        });
+        out.option(self.timer_cursor.as_ref(), TimerCursor::write);
         out.unsigned(u64::from(self.book_sequence));
         out.bytes.extend_from_slice(&self.book_digest);
         out.bytes.extend_from_slice(&self.settings_digest);
@@ -122,12 +133,7 @@ impl Meta {
             positions: reader.list(|reader| Ok((reader.text()?.into(), read_i64(reader)?)))?,
             partition_count: reader.narrow()?,
             clock: reader.option(read_instant)?,
-            timer_cursor: reader.option(|reader| {
-                Ok(TimerCursor {
-                    due: read_instant(reader)?,
-                    team: reader.text()?.into(),
-                })
-            })?,
+            timer_cursor: reader.option(TimerCursor::read)?,
             book_sequence: reader.narrow()?,
             book_digest: read_digest(&mut reader)?,
             settings_digest: read_digest(&mut reader)?,

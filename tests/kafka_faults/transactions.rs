@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 
 use super::support::kafka::{Broker, Options};
 use super::support::processor::{Feed, FeedRecord, Processor, Setup};
@@ -129,17 +129,7 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         }
         .produce(&setup);
         processor.wait_until_folded(&setup);
-        let producer: BaseProducer = setup
-            .broker
-            .client()
-            .set("transactional.id", format!("{}-foreign", setup.name))
-            .set("transaction.timeout.ms", "120000")
-            .create()
-            .expect("a producer");
-        producer
-            .init_transactions(PATIENCE)
-            .expect("a transactional producer");
-        producer.begin_transaction().expect("a transaction");
+        let producer = broker.open_transaction(&format!("{}-foreign", setup.name));
         let topic = setup.topic("api-calls");
         let key = foreign.key.clone().unwrap_or_default();
         let mut record = BaseRecord::to(&topic)
@@ -212,17 +202,7 @@ fn an_open_transaction_on_an_output_is_waited_for() {
     processor.stop();
     let topic = setup.topic("tokens-depleted");
     let open_from = broker.stable_offsets(&topic)[0];
-    let producer: BaseProducer = setup
-        .broker
-        .client()
-        .set("transactional.id", format!("{}-foreign", setup.name))
-        .set("transaction.timeout.ms", "300000")
-        .create()
-        .expect("a producer");
-    producer
-        .init_transactions(PATIENCE)
-        .expect("a transactional producer");
-    producer.begin_transaction().expect("a transaction");
+    let producer = broker.open_transaction(&format!("{}-foreign", setup.name));
     let record: BaseRecord<[u8], [u8]> = BaseRecord::to(&topic).partition(0).payload(b"never");
     producer.send(record).expect("it is sent");
     producer.flush(PATIENCE).expect("it is delivered");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::json;
 
 use super::PATIENCE;
@@ -148,16 +148,7 @@ fn usage_waits_for_an_open_transaction_on_accounts() {
     );
     produce(&setup, &[purchase]);
     processor.wait_until_folded(&setup);
-    let producer: BaseProducer = broker
-        .client()
-        .set("transactional.id", format!("{}-foreign", setup.name))
-        .set("transaction.timeout.ms", "120000")
-        .create()
-        .expect("a producer");
-    producer
-        .init_transactions(PATIENCE)
-        .expect("a transactional producer");
-    producer.begin_transaction().expect("a transaction");
+    let producer = broker.open_transaction(&format!("{}-foreign", setup.name));
     let enrolled = event(
         "offering-enrolled",
         "enrolment",
@@ -174,9 +165,15 @@ fn usage_waits_for_an_open_transaction_on_accounts() {
     producer.flush(PATIENCE).expect("it is delivered");
     let call = json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 10});
     produce(&setup, &[event("api-call", "call", "team", call)]);
-    // Time for many commits.
-    std::thread::sleep(Duration::from_secs(3));
-    processor.assert_lives("the transaction ends");
+    let (log, reason) = (
+        processor.log.clone(),
+        format!("{accounts} is not proven empty"),
+    );
+    processor.wait_until("it says what it waits for", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("partition_waiting") && line.contains(&reason))
+    });
     let topic = setup.topic("api-calls");
     let offset = broker
         .committed(&setup.name, &topic, 0)

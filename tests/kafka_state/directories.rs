@@ -12,6 +12,7 @@ use meterfold::store::rocks::{Rocks, RocksStore};
 use meterfold::wire::keys;
 use meterfold::wire::meta::FOLD_VERSION;
 
+use crate::support::disk::Disk;
 use crate::support::kafka::Broker;
 use crate::support::processor::Processor;
 use crate::support::scene::{Scene, log_lines};
@@ -139,7 +140,7 @@ fn a_directory_that_another_process_holds_is_refused() {
 #[test]
 fn a_directory_that_may_not_be_written_is_refused() {
     let scene = Scene::half_folded(Broker::shared(), "state_read_only", 1);
-    let Some(disk) = crate::disk_full::Disk::mount(scene.setup.dir().join("disk")) else {
+    let Some(disk) = Disk::mount(scene.setup.dir().join("disk")) else {
         return;
     };
     crate::support::copy_tree(&scene.setup.state(0), &disk.path.join("state"));

@@ -2,9 +2,8 @@
 //! itself once there is room. The disk is a small tmpfs, which only root may mount.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::support::disk::Disk;
 use crate::support::kafka::Broker;
 use crate::support::scene::{Scene, address, get, log_lines};
 
@@ -16,7 +15,7 @@ fn a_full_disk_is_waited_for() {
     };
     let state = disk.path.join("state");
     crate::support::copy_tree(&scene.setup.state(0), &state);
-    let filler = disk.fill();
+    let filler = disk.fill(0);
     let written = scene.written();
     let environment = [("METERFOLD_STATE_DIR", state.to_str().expect("a path"))];
     let mut processor = scene.start_with(&environment);
@@ -38,7 +37,7 @@ fn a_full_disk_is_waited_for() {
     assert_eq!(get(&address, "/readyz").0, 200);
 
     // Full again while it runs: what is in memory must go to disk every minute.
-    let filler = disk.fill();
+    let filler = disk.fill(0);
     scene.produce_share(4);
     let failed = log_lines(&log, "store_failed").len();
     let patience = std::time::Instant::now();
@@ -73,64 +72,4 @@ fn a_full_disk_is_waited_for() {
     let _ = fs::remove_dir_all(scene.setup.state(0));
     crate::support::copy_tree(&state, &scene.setup.state(0));
     scene.assert_complete("with room again");
-}
-
-/// A tmpfs of 64 MiB, unmounted in the end.
-pub struct Disk {
-    pub path: PathBuf,
-}
-
-impl Disk {
-    const BYTES: usize = 64 << 20;
-
-    pub fn mount(path: PathBuf) -> Option<Disk> {
-        fs::create_dir(&path).expect("a directory");
-        let size = format!("size={}", Disk::BYTES);
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "none"])
-            .arg(&path)
-            .output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Disk { path });
-        }
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "this must be tested in CI: let the tests mount a tmpfs"
-        );
-        eprintln!("not tested: only root may mount the tmpfs that stands for a disk");
-        None
-    }
-
-    pub fn remount_read_only(&self) {
-        let status = Command::new("mount")
-            .args(["-o", "remount,ro"])
-            .arg(&self.path)
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "remount {:?}",
-            self.path
-        );
-    }
-
-    /// Writes a file that leaves nothing.
-    fn fill(&self) -> PathBuf {
-        let path = self.path.join("filler");
-        let mut size = Disk::BYTES;
-        while fs::write(&path, vec![1; size]).is_err() {
-            size -= 4 << 10;
-        }
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmount = |path: &Path| Command::new("umount").arg(path).status();
-        assert!(
-            unmount(&self.path).is_ok_and(|status| status.success()),
-            "umount {:?}",
-            self.path
-        );
-    }
 }

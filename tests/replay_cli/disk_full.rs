@@ -2,10 +2,9 @@
 //! is room. The disk is a small tmpfs, which only root may mount.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::bench::{Bench, call, february};
+use crate::support::disk::Disk;
 use crate::support::names;
 use crate::support::program::{Outputs, stderr};
 
@@ -57,54 +56,5 @@ fn a_full_disk_fails_the_run_and_changes_nothing() {
         fs::remove_file(filler).expect("the filler");
         expected.assert_equal("with room again", &replay.succeed());
         assert_eq!(names(&disk.path), ["out", "state"]);
-    }
-}
-
-/// A tmpfs of 64 MiB, unmounted in the end.
-struct Disk {
-    path: PathBuf,
-}
-
-impl Disk {
-    const BYTES: usize = 64 << 20;
-
-    fn mount(path: PathBuf) -> Option<Disk> {
-        fs::create_dir(&path).expect("a directory");
-        let size = format!("size={}", Disk::BYTES);
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "none"])
-            .arg(&path)
-            .output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Disk { path });
-        }
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "a full disk must be tested in CI: let the tests mount a tmpfs"
-        );
-        eprintln!("not tested: only root may mount the tmpfs that stands for a full disk");
-        None
-    }
-
-    /// Writes a file that leaves about `left` bytes.
-    fn fill(&self, left: usize) -> PathBuf {
-        let path = self.path.join("filler");
-        let mut size = Disk::BYTES;
-        while fs::write(&path, vec![1; size]).is_err() {
-            size -= 4 << 10;
-        }
-        fs::write(&path, vec![1; size - left]).expect("less than before");
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmount = |path: &Path| Command::new("umount").arg(path).status();
-        assert!(
-            unmount(&self.path).is_ok_and(|status| status.success()),
-            "umount {:?}",
-            self.path
-        );
     }
 }

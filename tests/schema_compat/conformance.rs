@@ -12,7 +12,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use crate::{event_of, flat, json_of, parse, schemas_of, without_nulls};
+use crate::support::avro_json::{json_of, without_nulls};
+use crate::{event_of, flat, parse, schemas_of};
 
 /// Bounds what the generic reader allocates for a mutated length.
 const GENERIC_ALLOCATION_MAX: usize = 1 << 20;

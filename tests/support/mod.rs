@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod avro_json;
+pub mod disk;
 pub mod journal;
 pub mod kafka;
 pub mod processor;

@@ -15,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::kafka::Broker;
 use super::processor::{DERIVED, Feed, PATIENCE, Processor, Setup};
 use super::program::{Outputs, Replay};
+use super::workload::generated;
 
 /// How long a halted process stays, so that a test can ask it why.
 const LINGER: Duration = Duration::from_millis(2_500);
@@ -45,23 +46,7 @@ impl<'b> Scene<'b> {
     ) -> Scene<'b> {
         let setup = Setup::new(broker, name, partitions, &rates());
         setup.create_topics();
-        let input = setup.dir().join("input.ndjson");
-        let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-            .args(["generate", "--teams", "40", "--months", "2026-01..2026-02"])
-            .args(["--events", &events.to_string(), "--seed", "17"])
-            .args([
-                "--duplicates",
-                "5",
-                "--late",
-                "2",
-                "--malformed",
-                "1",
-                "--out",
-            ])
-            .arg(&input)
-            .output()
-            .expect("the program starts");
-        assert!(generated.status.success(), "{}", text(&generated));
+        let input = generated(&setup, 40, events, 17);
         let replay = Replay {
             rates: setup.rates.clone(),
             out: setup.dir().join("expected"),

@@ -19,30 +19,26 @@ pub fn example_rates() -> PathBuf {
 
 /// Two months of events with duplicates, late and malformed ones, and what a file run makes of them.
 pub fn workload(setup: &Setup, events: usize, seed: u64) -> (Feed, Outputs) {
-    let input = setup.dir().join("input.ndjson");
-    let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-        .args(["generate", "--teams", "150", "--months", "2026-01..2026-02"])
-        .args(["--events", &events.to_string(), "--seed", &seed.to_string()])
-        .args([
-            "--duplicates",
-            "5",
-            "--late",
-            "2",
-            "--malformed",
-            "1",
-            "--out",
-        ])
-        .arg(&input)
-        .output()
-        .expect("the program starts");
-    assert!(
-        generated.status.success(),
-        "{}",
-        String::from_utf8_lossy(&generated.stderr)
-    );
+    let input = generated(setup, 150, events, seed);
     let expected = file_run(setup, input.clone(), UNTIL);
     let feed = Feed::of_trace(&[input], &expected.trace, Some(UNTIL));
     (feed, expected)
+}
+
+/// Two months of events with duplicates, late and malformed ones: a file.
+pub fn generated(setup: &Setup, teams: u32, events: usize, seed: u64) -> PathBuf {
+    let input = setup.dir().join("input.ndjson");
+    let generated = Command::new(env!("CARGO_BIN_EXE_meterfold"))
+        .args(["generate", "--months", "2026-01..2026-02"])
+        .args(["--teams", &teams.to_string(), "--seed", &seed.to_string()])
+        .args(["--events", &events.to_string(), "--duplicates", "5"])
+        .args(["--late", "2", "--malformed", "1", "--out"])
+        .arg(&input)
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&generated.stderr);
+    assert!(generated.status.success(), "{said}");
+    input
 }
 
 /// What a file run makes of an input.

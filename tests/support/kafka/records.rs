@@ -86,6 +86,21 @@ impl Broker {
         sender.send(topic, records)
     }
 
+    /// A producer of somebody else in a transaction that stays open for minutes, if nobody ends it.
+    pub fn open_transaction(&self, id: &str) -> BaseProducer {
+        let producer: BaseProducer = self
+            .client()
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", "300000")
+            .create()
+            .expect("a producer");
+        producer
+            .init_transactions(PATIENCE)
+            .expect("a transactional producer");
+        producer.begin_transaction().expect("a transaction");
+        producer
+    }
+
     /// What a reader at read_committed sees, by partition and offset: up to the first open
     /// transaction of each partition, or its end. A transaction that was just committed is waited
     /// for, since the broker answers before it has marked all partitions; so with an open

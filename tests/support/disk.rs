@@ -1,0 +1,66 @@
+//! A small disk that a test may fill, or make read-only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A tmpfs of 64 MiB, unmounted in the end.
+pub struct Disk {
+    pub path: PathBuf,
+}
+
+impl Disk {
+    const BYTES: usize = 64 << 20;
+
+    pub fn mount(path: PathBuf) -> Option<Disk> {
+        fs::create_dir(&path).expect("a directory");
+        let size = format!("size={}", Disk::BYTES);
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "none"])
+            .arg(&path)
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Disk { path });
+        }
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this must be tested in CI: let the tests mount a tmpfs"
+        );
+        eprintln!("not tested: only root may mount the tmpfs that stands for a disk");
+        None
+    }
+
+    pub fn remount_read_only(&self) {
+        let status = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.path)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "remount {:?}",
+            self.path
+        );
+    }
+
+    /// Writes a file that leaves about `left` bytes.
+    pub fn fill(&self, left: usize) -> PathBuf {
+        let path = self.path.join("filler");
+        let mut size = Disk::BYTES;
+        while fs::write(&path, vec![1; size]).is_err() {
+            size -= 4 << 10;
+        }
+        fs::write(&path, vec![1; size - left]).expect("less than before");
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmount = |path: &Path| Command::new("umount").arg(path).status();
+        assert!(
+            unmount(&self.path).is_ok_and(|status| status.success()),
+            "umount {:?}",
+            self.path
+        );
+    }
+}
