@@ -17,6 +17,7 @@ pub mod recover;
 mod restore;
 mod restored;
 pub mod start;
+pub mod step;
 pub mod stored;
 pub mod teams;
 mod timer_index;
