@@ -66,7 +66,7 @@ pub struct ReplayArgs {
 const OUTPUT_FILES: [&str; 5] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY];
 
 /// Nothing of a file run counts before its end, so only memory asks for a commit.
-const POLICY: CommitPolicy = CommitPolicy {
+pub(super) const POLICY: CommitPolicy = CommitPolicy {
     dirty_teams_max: usize::MAX,
     ids_max: 1 << 20,
     output_bytes_max: 64 << 20,
@@ -286,7 +286,7 @@ fn command_digest(args: &ReplayArgs, book_text: &[u8]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn run_failure(error: RunError, progress: &Bar) -> Failure {
+pub(super) fn run_failure(error: RunError, progress: &Bar) -> Failure {
     match error {
         RunError::Interrupted => Failure::new(
             progress.interrupted_code(),
@@ -323,7 +323,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Progress on a terminal, and the ear for signals.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     bytes_read: Arc<AtomicU64>,
     events: u64,
@@ -332,7 +332,7 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(bytes: u64, bytes_read: Arc<AtomicU64>) -> Result<Bar, Failure> {
+    pub(super) fn new(bytes: u64, bytes_read: Arc<AtomicU64>) -> Result<Bar, Failure> {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new(bytes)
         } else {
@@ -376,7 +376,7 @@ impl Bar {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -392,13 +392,13 @@ impl Progress for Bar {
     }
 }
 
-fn default_threads() -> usize {
+pub(super) fn default_threads() -> usize {
     std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(usize::from(FILE_PARTITIONS))
 }
 
-fn parse_threads(text: &str) -> Result<usize, String> {
+pub(super) fn parse_threads(text: &str) -> Result<usize, String> {
     let threads: usize = text.parse().map_err(|_| "not a whole number".to_string())?;
     let most = usize::from(FILE_PARTITIONS);
     if (1..=most).contains(&threads) {
@@ -408,7 +408,7 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_instant(text: &str) -> Result<Instant, String> {
+pub(super) fn parse_instant(text: &str) -> Result<Instant, String> {
     Instant::parse(text).ok_or_else(|| {
         "not an instant such as 2026-02-04T00:00:00Z, from 1970 to before 2200".into()
     })
