@@ -18,4 +18,5 @@ mod summary;
 mod table;
 pub mod topics;
 pub mod validate;
+mod what_if;
 mod writable_topic;
