@@ -13,6 +13,8 @@ mod support;
 mod books;
 #[path = "properties/checks.rs"]
 mod checks;
+#[path = "properties/explained.rs"]
+mod explained;
 #[path = "properties/library.rs"]
 mod library;
 #[path = "properties/world.rs"]
@@ -115,6 +117,15 @@ fn inv_10_8_teams_are_independent() {
                     .as_bytes(),
             );
         }
+    });
+}
+
+#[test]
+fn explanations_add_up_to_months_and_invoices() {
+    for_all(recipes(), |recipe| {
+        let world = World::make(&recipe);
+        let folded = folded_like_the_model(&world);
+        explained::explanations_add_up(&world, &Read::of(&folded.outputs));
     });
 }
 

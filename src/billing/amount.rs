@@ -129,6 +129,11 @@ impl Tokens {
     pub fn amount(self, unit_price: Decimal, minor_digits: u32) -> Result<Money, Overflow> {
         round_half_up(self.0, unit_price, minor_digits)
     }
+
+    /// The same before it is rounded; None where that has no room for all its digits.
+    pub fn exact_amount(self, unit_price: Decimal) -> Option<Decimal> {
+        exact_product(self.0, unit_price)
+    }
 }
 
 impl Money {
@@ -143,6 +148,11 @@ impl Money {
     /// Tax on this amount, rounded half up to its own minor digits.
     pub fn tax(self, rate: Decimal) -> Result<Money, Overflow> {
         round_half_up(self.0, rate, self.0.scale())
+    }
+
+    /// The same before it is rounded; None where that has no room for all its digits.
+    pub fn exact_tax(self, rate: Decimal) -> Option<Decimal> {
+        exact_product(self.0, rate)
     }
 }
 
@@ -184,6 +194,14 @@ fn round_half_up(value: Decimal, factor: Decimal, digits: u32) -> Result<Money, 
     Decimal::try_from_i128_with_scale(signed, digits)
         .map(Money)
         .map_err(|_| Overflow)
+}
+
+/// `value * factor`, every digit of it.
+fn exact_product(value: Decimal, factor: Decimal) -> Option<Decimal> {
+    let product = value.mantissa().checked_mul(factor.mantissa())?;
+    let scale = value.scale().checked_add(factor.scale())?;
+    let product = Decimal::try_from_i128_with_scale(product, scale).ok()?;
+    Some(product.normalize())
 }
 
 /// A price or rate, printed with at least `digits_min` fraction digits and no further zeros.

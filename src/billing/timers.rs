@@ -127,7 +127,7 @@ fn next_close(account: &TeamAccount, context: &Context) -> Option<Month> {
 }
 
 /// Postpay was on at some instant of the month, or postpaid tokens are booked to it (Q22).
-fn is_invoiced(account: &TeamAccount, month: Month) -> bool {
+pub fn is_invoiced(account: &TeamAccount, month: Month) -> bool {
     account.postpay.first_month_from(month) == Some(month)
         || account
             .month(month)

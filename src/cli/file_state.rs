@@ -45,6 +45,13 @@ pub fn hold(path: &Path) -> Result<Option<Rocks>, Failure> {
         .map_err(|error| Failure::state(format!("{}: {error}", path.display())))
 }
 
+/// Reads and checks the rate book at `path`.
+pub fn read_book_file(path: &Path) -> Result<RateBook, Failure> {
+    let text =
+        fs::read(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    read_book(path, &text)
+}
+
 pub fn read_book(path: &Path, text: &[u8]) -> Result<RateBook, Failure> {
     rate_book::read(text).map_err(|faults| invalid(path, &faults))
 }

@@ -4,9 +4,11 @@
 //! stay the text that they are.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 use serde::Deserialize;
+
+use super::table::{aligned, printable};
 
 const TYPE: &str = "meterfold.monthly-invoice.v1";
 
@@ -113,7 +115,7 @@ impl Display for Invoice {
             .chain(data.adjustments.iter().map(|line| line.row(&data.month)))
             .chain(data.sums())
             .collect();
-        f.write_str(&aligned(&rows))?;
+        f.write_str(&aligned(&rows, NAME_COLUMNS))?;
         writeln!(f)?;
         writeln!(f, "free usage   {}", counters(&data.free_usage))?;
         writeln!(f, "carry-over   {}", counters(&data.carry_over))?;
@@ -158,27 +160,6 @@ impl Data {
     }
 }
 
-/// Names to the left, numbers to the right, two spaces between.
-fn aligned(rows: &[Row]) -> String {
-    let width_of = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS.len()).filter_map(width_of).collect();
-    let mut table = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let gap = if column == 0 { "" } else { "  " };
-            let _ = if column < NAME_COLUMNS {
-                write!(line, "{gap}{cell:<width$}")
-            } else {
-                write!(line, "{gap}{cell:>width$}")
-            };
-        }
-        table.push_str(line.trim_end());
-        table.push('\n');
-    }
-    table
-}
-
 fn counters(counters: &BTreeMap<String, u64>) -> String {
     if counters.is_empty() {
         return "none".into();
@@ -188,19 +169,6 @@ fn counters(counters: &BTreeMap<String, u64>) -> String {
         .map(|(name, count)| format!("{} {count}", printable(name)))
         .collect();
     counters.join(", ")
-}
-
-/// A name without the power to steer a terminal.
-fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for letter in name.chars() {
-        if letter.is_control() {
-            text.extend(letter.escape_default());
-        } else {
-            text.push(letter);
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod config_args;
 pub mod dead_letters;
+pub mod explain;
 pub mod failure;
 mod file_state;
 pub mod generate;
@@ -14,6 +15,8 @@ pub mod recover;
 pub mod replay;
 pub mod run;
 mod summary;
+mod table;
 pub mod topics;
 pub mod validate;
+mod what_if;
 mod writable_topic;

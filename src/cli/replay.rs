@@ -24,11 +24,13 @@ use crate::store::rocks::{Rocks, RocksStore};
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
 use super::summary::Summary;
+use super::what_if::{self, Pair, WHAT_IF};
 
 /// Fold files of events into derived events and accounts.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz\n\n\
+    after_help = "Examples:\n  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
+    meterfold replay --rates aps.json --what-if dearer.json --out compared --until 2026-02-04T00:00:00Z events.ndjson.gz\n\n\
     Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 4 rate book invalid,\n\
     7 state unusable, 9 an invariant broke, 10 stopped by a guard rail, 130/143 interrupted."
 )]
@@ -57,16 +59,22 @@ pub struct ReplayArgs {
     /// Accept a recorded time more than 400 days after the clock.
     #[arg(long)]
     allow_clock_jump: bool,
+    /// Fold the same inputs under this rate book too, and compare: a table, and what-if.ndjson.
+    #[arg(long, value_name = "BOOK.json", conflicts_with = "state")]
+    what_if: Option<PathBuf>,
     /// Inputs: .ndjson or .jsonl (also .gz, .zst), or .avro; merged by recorded time.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 }
 
 /// The files that a run's directory holds.
-const OUTPUT_FILES: [&str; 5] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY];
+const OUTPUT_FILES: [&str; 6] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY, WHAT_IF];
+
+/// Where the fold under another book works.
+const WHAT_IF_WORK: &str = "meterfold-what-if";
 
 /// Nothing of a file run counts before its end, so only memory asks for a commit.
-const POLICY: CommitPolicy = CommitPolicy {
+pub(super) const POLICY: CommitPolicy = CommitPolicy {
     dirty_teams_max: usize::MAX,
     ids_max: 1 << 20,
     output_bytes_max: 64 << 20,
@@ -87,6 +95,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     };
     // Before anything else, since it removes what a dead run left.
     let staged_out = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
+    drop(Staged::left_beside(&args.out, WHAT_IF_WORK).map_err(failed)?);
     if let Some(state) = &args.state
         && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
     {
@@ -98,6 +107,8 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     }
     check_out_is_free(&args.out, args.force)?;
     let given_book = file_state::read_book(&args.rates, &book_text)?;
+    let other_book = args.what_if.as_deref().map(file_state::read_book_file);
+    let other_book = other_book.transpose()?.map(Arc::new);
 
     let staged_state = match &args.state {
         Some(state) => Staged::beside(state, "meterfold-state").map_err(failed)?,
@@ -118,7 +129,9 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let book = file_state::adopt_book(&rocks, &args.rates, &book_text, given_book)?;
     staged_out.create().map_err(failed)?;
 
-    let summary = fold(&args, &rocks, book, staged_out.path(), started)?;
+    let summary = fold(&args, &rocks, book, staged_out.path(), args.trace, started)?;
+    let compared = other_book.map(|other| what_if(&args, other, staged_out.path(), &summary));
+    let compared = compared.transpose()?.unwrap_or_default();
     let summary_text = summary.to_json();
     write_synced(&staged_out.path().join(SUMMARY), summary_text.as_bytes())?;
     if let Some(state) = &args.state {
@@ -143,8 +156,30 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     // The outputs are in place: a reader that went away is no failure.
     let _ = std::io::stdout()
         .lock()
-        .write_all(summary.to_table(&args.out).as_bytes());
+        .write_all((summary.to_table(&args.out) + &compared).as_bytes());
     Ok(())
+}
+
+/// Folds the inputs under `book` too, beside the outputs in `out`, and compares. Returns a table;
+/// what the second fold wrote is gone afterwards.
+fn what_if(
+    args: &ReplayArgs,
+    book: Arc<RateBook>,
+    out: &Path,
+    summary: &Summary,
+) -> Result<String, Failure> {
+    let other = Staged::beside(&args.out, WHAT_IF_WORK).map_err(failed)?;
+    other.create().map_err(failed)?;
+    let (store, outputs) = (other.path().join("store"), other.path().join("out"));
+    fs::create_dir(&outputs).map_err(failed)?;
+    let rocks = Rocks::open(&store).map_err(|error| Failure::state(error.to_string()))?;
+    let other_summary = fold(args, &rocks, book, &outputs, false, WallInstant::now())?;
+    drop(rocks);
+    let comparison = what_if::compare(out, &outputs, &out.join(WHAT_IF))?;
+    comparison.into_table(Pair {
+        book: &summary.counts,
+        what_if: &other_summary.counts,
+    })
 }
 
 /// Runs the loop over the inputs and writes all outputs but the summary to `out`.
@@ -153,6 +188,7 @@ fn fold(
     rocks: &Rocks,
     book: Arc<RateBook>,
     out: &Path,
+    is_traced: bool,
     started: WallInstant,
 ) -> Result<Summary, Failure> {
     let mut partitions = (0..FILE_PARTITIONS)
@@ -161,7 +197,7 @@ fn fold(
                 number,
                 rocks.partition(number),
                 Arc::clone(&book),
-                args.trace,
+                is_traced,
                 None,
             )
         })
@@ -176,7 +212,7 @@ fn fold(
         args.threads,
     )
     .map_err(|error| Failure::usage(error.to_string()))?;
-    let mut commit = LocalCommit::create(out, args.trace).map_err(failed)?;
+    let mut commit = LocalCommit::create(out, is_traced).map_err(failed)?;
     let mut progress = Bar::new(total_bytes(&args.inputs), source.bytes_read())?;
     crate::processor::run(
         &mut source,
@@ -286,7 +322,7 @@ fn command_digest(args: &ReplayArgs, book_text: &[u8]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn run_failure(error: RunError, progress: &Bar) -> Failure {
+pub(super) fn run_failure(error: RunError, progress: &Bar) -> Failure {
     match error {
         RunError::Interrupted => Failure::new(
             progress.interrupted_code(),
@@ -323,7 +359,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Progress on a terminal, and the ear for signals.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     bytes_read: Arc<AtomicU64>,
     events: u64,
@@ -332,7 +368,7 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(bytes: u64, bytes_read: Arc<AtomicU64>) -> Result<Bar, Failure> {
+    pub(super) fn new(bytes: u64, bytes_read: Arc<AtomicU64>) -> Result<Bar, Failure> {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new(bytes)
         } else {
@@ -376,7 +412,7 @@ impl Bar {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -392,13 +428,13 @@ impl Progress for Bar {
     }
 }
 
-fn default_threads() -> usize {
+pub(super) fn default_threads() -> usize {
     std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(usize::from(FILE_PARTITIONS))
 }
 
-fn parse_threads(text: &str) -> Result<usize, String> {
+pub(super) fn parse_threads(text: &str) -> Result<usize, String> {
     let threads: usize = text.parse().map_err(|_| "not a whole number".to_string())?;
     let most = usize::from(FILE_PARTITIONS);
     if (1..=most).contains(&threads) {
@@ -408,7 +444,7 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_instant(text: &str) -> Result<Instant, String> {
+pub(super) fn parse_instant(text: &str) -> Result<Instant, String> {
     Instant::parse(text).ok_or_else(|| {
         "not an instant such as 2026-02-04T00:00:00Z, from 1970 to before 2200".into()
     })

@@ -20,6 +20,7 @@ mod restore;
 mod restored;
 mod settle;
 pub mod start;
+pub mod step;
 pub mod stored;
 pub mod teams;
 mod timer_index;

@@ -32,6 +32,7 @@ use super::cold_teams::ColdTeam;
 use super::counts::Counts;
 use super::folding::{self, Folding};
 use super::journaling::{Journaling, LogSettings};
+use super::step::{PassedOver, Step, StepObserver};
 use super::teams::{self, Team, TeamHandle, Teams};
 use super::timer_index::TimerIndex;
 
@@ -79,6 +80,7 @@ pub struct Partition<S> {
     journaling: Option<Journaling>,
     /// Derived events of the record or timer at hand.
     derived: Vec<DerivedEvent>,
+    observer: Option<Box<dyn StepObserver>>,
 }
 
 /// The clock, and the month that follows from it.
@@ -156,10 +158,16 @@ impl<S: Store> Partition<S> {
             wall_millis: None,
             journaling: log.map(Journaling::new),
             derived: Vec::new(),
+            observer: None,
             store,
             book,
             meta,
         })
+    }
+
+    /// Shows every step from here on to `observer`.
+    pub fn observe(&mut self, observer: Box<dyn StepObserver>) {
+        self.observer = Some(observer);
     }
 
     /// Folds this partition's records of `batch` in their order, then moves the clock to the
@@ -611,20 +619,18 @@ impl<S: Store> Partition<S> {
         let event = match &decoded.event {
             Ok(event) => event.map(|span| piece.text.get(span)),
             Err(fault) => {
-                self.dead_letter(book, number, origin, *fault, piece, record);
-                return Ok(());
+                return self.dead_letter(book, number, origin, None, *fault, piece, record);
             }
         };
         let id = self.identity.id_hash(&event);
         if let Some(seen) = self.dedup.seen(&self.store, id, self.calendar.clock)? {
-            self.seen_before(book, number, origin, &event, seen, handle);
-            return Ok(());
+            return self.seen_before(book, number, origin, &event, seen, handle);
         }
         let context = self.calendar.context(book);
         let recorded = decoded.recorded.unwrap_or(context.clock);
         if let Err(fault) = fold::admit(&context, &event, recorded) {
-            self.dead_letter(book, number, origin, fault, piece, record);
-            return Ok(());
+            let event = Some(&event);
+            return self.dead_letter(book, number, origin, event, fault, piece, record);
         }
         let bucket = if event.body.usage().is_some() {
             Dedup::bucket_at(context.clock)
@@ -642,13 +648,20 @@ impl<S: Store> Partition<S> {
         let account = team
             .account
             .get_or_insert_with(|| Box::new(TeamAccount::new(book, context.clock)));
-        let folded =
-            fold::fold(&context, account, &event, &mut self.derived).map_err(|broken| {
-                PartitionError::Broken {
-                    place: format!("input {} line {}", origin.input, origin.line),
-                    broken,
-                }
-            })?;
+        let before = self.observer.as_ref().map(|_| account.clone());
+        let folded = fold::fold(&context, account, &event, &mut self.derived)
+            .map_err(|broken| broken_at(origin, broken))?;
+        if let (Some(observer), Some(before)) = (&mut self.observer, &before) {
+            let step = Step {
+                context: &context,
+                before,
+                after: account,
+                derived: &self.derived,
+            };
+            observer
+                .folded(&step, origin, &event, &folded)
+                .map_err(|broken| broken_at(origin, broken))?;
+        }
         let traced = Traced::Folded {
             folded: &folded,
             funds: funds(account),
@@ -680,12 +693,21 @@ impl<S: Store> Partition<S> {
             .into());
         };
         let context = Context::new(book, instant);
-        timers::run(&context, account, &mut self.derived).map_err(|broken| {
-            PartitionError::Broken {
-                place: format!("timer of team {name} at {instant}"),
-                broken,
-            }
-        })?;
+        let broken_timer = |broken| PartitionError::Broken {
+            place: format!("timer of team {name} at {instant}"),
+            broken,
+        };
+        let before = self.observer.as_ref().map(|_| account.clone());
+        timers::run(&context, account, &mut self.derived).map_err(broken_timer)?;
+        if let (Some(observer), Some(before)) = (&mut self.observer, &before) {
+            let step = Step {
+                context: &context,
+                before,
+                after: account,
+                derived: &self.derived,
+            };
+            observer.timers_ran(&step, name).map_err(broken_timer)?;
+        }
         self.timers.reschedule(team, &context);
         let next = team.due;
         self.teams.mark_dirty(handle);
@@ -702,7 +724,7 @@ impl<S: Store> Partition<S> {
         event: &Event<&str>,
         seen: Seen,
         handle: Option<TeamHandle>,
-    ) {
+    ) -> Result<(), PartitionError> {
         let is_resend = seen.content == self.identity.content_digest(event);
         let disposition = if is_resend {
             Disposition::Duplicate
@@ -723,17 +745,26 @@ impl<S: Store> Partition<S> {
             funds: team_funds,
         };
         self.trace(book, number, origin, traced, &[]);
+        let why = if is_resend {
+            PassedOver::Duplicate
+        } else {
+            PassedOver::Conflict
+        };
+        self.show_passed_over(origin, Some(event), why)
     }
 
+    /// `event` is the record's, if it is one.
+    #[expect(clippy::too_many_arguments, reason = "a record and its place")]
     fn dead_letter(
         &mut self,
         book: &RateBook,
         number: u64,
         origin: Origin,
+        event: Option<&Event<&str>>,
         fault: Fault,
         piece: &Piece,
         record: &Record,
-    ) {
+    ) -> Result<(), PartitionError> {
         let lines = &mut self.staged.dead_letters;
         match &record.original {
             Original::Bytes(range) if self.journaling.is_some() => {
@@ -752,6 +783,22 @@ impl<S: Store> Partition<S> {
         }
         self.counts.dead_letter(fault.reason);
         self.trace(book, number, origin, Traced::DeadLetter(fault), &[]);
+        self.show_passed_over(origin, event, PassedOver::DeadLetter(fault))
+    }
+
+    fn show_passed_over(
+        &mut self,
+        origin: Origin,
+        event: Option<&Event<&str>>,
+        why: PassedOver,
+    ) -> Result<(), PartitionError> {
+        let clock = self.calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        match &mut self.observer {
+            None => Ok(()),
+            Some(observer) => observer
+                .passed_over(clock, origin, event, why)
+                .map_err(|broken| broken_at(origin, broken)),
+        }
     }
 
     fn trace(
@@ -815,6 +862,13 @@ impl Calendar {
             clock,
             earliest_open_month: self.earliest_open_month,
         }
+    }
+}
+
+fn broken_at(origin: Origin, broken: Broken) -> PartitionError {
+    PartitionError::Broken {
+        place: format!("input {} line {}", origin.input, origin.line),
+        broken,
     }
 }
 

@@ -88,7 +88,8 @@ fn write_data(data: &mut Object, event: &DerivedEvent, book: &RateBook) {
     }
 }
 
-fn write_invoice(data: &mut Object, invoice: &Invoice, book: &RateBook) {
+/// The members of an invoice after `cause`.
+pub fn write_invoice(data: &mut Object, invoice: &Invoice, book: &RateBook) {
     let minor_digits = book.minor_digits(&invoice.currency).unwrap_or(2);
     let line = |object: &mut Object, line: &InvoiceLine| {
         write_booked(object, line.key, &line.booked, book);
