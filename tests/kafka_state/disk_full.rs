@@ -43,6 +43,7 @@ fn a_full_disk_is_waited_for() {
     let patience = std::time::Instant::now();
     processor.wait_until("the first quarter is folded", || scene.setup.is_folded());
     while log_lines(&log, "store_failed").len() == failed && patience.elapsed().as_secs() < 100 {
+        disk.top_up(&filler);
         // A record a second, so that there is something to commit.
         scene.produce_share(200);
         std::thread::sleep(std::time::Duration::from_secs(1));

@@ -1,6 +1,7 @@
 //! A small disk that a test may fill, or make read-only.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,6 +52,15 @@ impl Disk {
         }
         fs::write(&path, vec![1; size - left]).expect("less than before");
         path
+    }
+
+    /// Takes what was freed since: a database deletes files when it likes.
+    pub fn top_up(&self, filler: &Path) {
+        let mut filler = fs::File::options()
+            .append(true)
+            .open(filler)
+            .expect("the filler");
+        while filler.write_all(&[1; 4 << 10]).is_ok() {}
     }
 }
 
