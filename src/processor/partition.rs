@@ -409,7 +409,12 @@ impl<S: Store> Partition<S> {
             wall_millis,
             ..
         } = self;
-        let clock = calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        // Within a step the last timer tells how far it has come, also to who opens the store there.
+        let reached = match timer_cursor {
+            Some(cursor) => Some(cursor.due),
+            None => calendar.clock,
+        };
+        let clock = reached.unwrap_or(BEFORE_ANY_CLOCK);
         let changes = &mut staged.changes;
         teams.clean(
             &mut StagedTeams {
@@ -420,7 +425,7 @@ impl<S: Store> Partition<S> {
             StagedTeams::cold_team,
         );
         timers.stage(changes);
-        dedup.stage(store, calendar.clock, changes)?;
+        dedup.stage(store, reached, changes)?;
         meta.clock = (*step).or(calendar.clock);
         meta.timer_cursor = step.and(timer_cursor.clone());
         meta.next_run = dedup.next_run();
