@@ -236,6 +236,11 @@ impl<S: Store> Partition<S> {
         self.advance_to(Some(clock))
     }
 
+    /// The wall clock has moved the clock since the last commit, and no timers are left over.
+    pub fn is_moved_by_wall(&self) -> bool {
+        self.wall_millis.is_some() && !self.is_paused
+    }
+
     /// The first instant at which a timer or a bucket of ids is due, as far as is known.
     pub fn next_due(&self) -> Option<Instant> {
         let due = [self.timers.first(), self.dedup.next_end()];
