@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use meterfold::cli::{
-    dead_letters, generate, inspect, panic, rates, recover, replay, run, topics, validate,
+    audit, dead_letters, generate, inspect, panic, rates, recover, replay, run, topics,
+    validate,
 };
 
 #[global_allocator]
@@ -25,6 +26,7 @@ enum Command {
     Run(run::RunArgs),
     Recover(recover::RecoverArgs),
     Replay(replay::ReplayArgs),
+    Audit(audit::AuditArgs),
     Rates(rates::RatesArgs),
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Recover(args) => recover::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Rates(args) => rates::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -1,5 +1,6 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
+pub mod audit;
 mod config_args;
 pub mod dead_letters;
 pub mod failure;
@@ -13,6 +14,7 @@ pub mod rates;
 pub mod recover;
 pub mod replay;
 pub mod run;
+mod scratch;
 mod summary;
 pub mod topics;
 pub mod validate;

@@ -423,7 +423,8 @@ impl Inputs {
     }
 }
 
-fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
+/// Appends a message in its canonical bytes.
+pub(super) fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
     let mut headers = Vec::new();
     message.headers(|name, value| headers.push((name, value)));
     let recorded = Instant::from_millis(message.timestamp_millis);

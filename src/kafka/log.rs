@@ -86,12 +86,8 @@ pub(super) struct Owned {
 impl KafkaLog {
     /// Joins the group as `worker`.
     pub fn join(config: &Config, worker: u16, format: DerivedFormat) -> Result<KafkaLog, LogError> {
-        let log = KafkaLog::new(
-            config,
-            worker,
-            format,
-            client::worker_producer(config, worker),
-        )?;
+        let producer = client::worker_producer(config, worker);
+        let log = KafkaLog::new(config, worker, format, producer)?;
         let subscribed = log.consumer.subscribe(&[&log.topics[0]]);
         subscribed.map_err(|error| LogError::Invalid(format!("kafka: {error}")))?;
         Ok(log)
@@ -166,7 +162,6 @@ impl KafkaLog {
             halts: BTreeMap::new(),
             wall_rests_until: None,
             away_asked_at: None,
-
             recycled: Vec::new(),
             first_number: 0,
             is_closed: false,

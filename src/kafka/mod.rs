@@ -6,6 +6,7 @@ mod deliveries;
 pub mod derived_format;
 pub mod describe;
 mod error_class;
+pub mod evidence;
 mod fetch;
 pub mod input;
 pub mod kept;

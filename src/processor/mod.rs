@@ -4,6 +4,7 @@
 //! seams of [`crate::ports`]. [`run`] names the five hops.
 
 pub mod accounts;
+pub mod audit;
 mod cold_teams;
 mod commit;
 pub mod counts;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod audit;
 pub mod journal;
 pub mod kafka;
 pub mod processor;
