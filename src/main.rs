@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use meterfold::cli::{
-    audit, dead_letters, generate, inspect, panic, rates, recover, replay, run, topics,
+    archive, audit, dead_letters, generate, inspect, panic, rates, recover, replay, run, topics,
     validate,
 };
 
@@ -27,6 +27,7 @@ enum Command {
     Recover(recover::RecoverArgs),
     Replay(replay::ReplayArgs),
     Audit(audit::AuditArgs),
+    Archive(archive::ArchiveArgs),
     Rates(rates::RatesArgs),
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Recover(args) => recover::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Archive(args) => archive::run(args),
         Command::Rates(args) => rates::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -3,12 +3,14 @@
 pub mod progress;
 pub mod report;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::billing::time::Month;
 use crate::config::Config;
+use crate::files::archive::reader::ArchiveEvidence;
 use crate::kafka::evidence::KafkaEvidence;
 use crate::ports::evidence::Evidence;
 use crate::processor::audit::chain::{self, Chain};
@@ -28,6 +30,7 @@ use report::{Audited, Verdict};
 Examples:
   meterfold audit --config meterfold.toml --all --month 2026-01
   meterfold audit --config meterfold.toml --team team-7 --month 2026-01 --json
+  meterfold audit --config meterfold.toml --all --month 2026-01 --archive /archive
   meterfold audit --config meterfold.toml --chain-only
 
 Reads journal, inputs and published events with an identity of its own: no group, no commits, no
@@ -55,6 +58,9 @@ pub struct AuditArgs {
         value_parser = parse_month
     )]
     month: Option<Month>,
+    /// Read what `meterfold archive` copied there instead of Kafka.
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// Partitions that are worked on at once [default: one a processor].
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
@@ -79,6 +85,10 @@ struct What {
 
 pub fn run(args: AuditArgs) -> Result<(), Failure> {
     let config = args.config.load()?;
+    if let Some(archive) = &args.archive {
+        let evidence = ArchiveEvidence::open(archive, config.topics.partitions)?;
+        return audit(&args, &config, &evidence);
+    }
     let cluster = args.timeout.connect(&config)?;
     let timeout = Duration::from_secs(args.timeout.timeout);
     let evidence = KafkaEvidence::new(&config, cluster.id(), timeout)?;

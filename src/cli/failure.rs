@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::files::archive::ArchiveError;
 use crate::ports::evidence::EvidenceError;
 use crate::ports::log::LogError;
 
@@ -63,6 +64,19 @@ impl From<LogError> for Failure {
             LogError::Denied(_) => 6,
             LogError::Invalid(_) => 4,
             LogError::Failed(_) => 1,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Failure {
+        let code = match &error {
+            ArchiveError::Damaged { .. } => 3,
+            ArchiveError::Foreign(_) => 4,
+            ArchiveError::Late(_) => 10,
+            ArchiveError::Io { .. } => 1,
+            ArchiveError::Evidence(error) => return error.clone().into(),
         };
         Failure::new(code, error.to_string())
     }

@@ -1,5 +1,6 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
+pub mod archive;
 pub mod audit;
 mod config_args;
 pub mod dead_letters;
