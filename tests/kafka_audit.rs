@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 
+use meterfold::billing::time::Instant;
 use serde_json::Value;
 
 use support::audit::{assert_proven, audit};
@@ -218,6 +219,26 @@ fn a_month_with_an_accepted_gap_is_never_equal() {
     touched.assert("the gap's month", 10, &["accepted a gap", &gap]);
     let after = audit(&scene.setup, &["--all", "--month", "2026-02"]);
     after.assert("a later month", 0, &[&gap, "\"unproven_to\":\"2026-01\""]);
+}
+
+/// The step of the clock that an operator accepted is a commit of its own, made by him.
+#[test]
+fn a_clock_that_an_operator_accepted_is_followed() {
+    let mut scene = Scene::new(Broker::shared(), "audit_clock", 1);
+    scene.fold_share(4);
+    let topic = scene.setup.topic("api-calls");
+    let later = Instant::parse("2027-09-01T00:00:00Z").expect("an instant");
+    let record = NewRecord::new(0, "k", "{}").created_at(later.millis());
+    let offset = scene.setup.broker.produce_all(&topic, [record])[0];
+    scene.assert_halts("CLOCK_JUMP", &["--accept-clock"]);
+    scene.wait_until_empty();
+    scene.recover(0, &["--accept-clock", &format!("{topic}:{offset}")]);
+    let mut processor = scene.start();
+    processor.wait_until_folded(&scene.setup);
+    processor.stop();
+    assert_proven(&scene.setup, "the clock", &["2026-01", "2027-06"]);
+    let open = audit(&scene.setup, &["--all", "--month", "2027-09"]);
+    open.assert("the last month", 0, &["--accept-clock", "\"closed\":false"]);
 }
 
 #[test]

@@ -35,11 +35,12 @@ pub fn prove(
         inputs: inputs.to_vec(),
         partition_count: count,
     };
-    let whole = chain::verify(&evidence, partition, &expected, None)?;
-    let now = whole.clock.unwrap_or(Instant::EPOCH).month();
+    let open = chain::verify(&evidence, partition, &expected, None)?;
+    let month = open.clock.unwrap_or(Instant::EPOCH).month();
+    let before = month.previous();
+    let closed = chain::verify(&evidence, partition, &expected, Some(before))?;
     // The month at hand takes in the whole journal, the one before it the last invoices.
-    for month in [now, now.previous()] {
-        let chain = chain::verify(&evidence, partition, &expected, Some(month))?;
+    for (chain, month) in [(open, month), (closed, before)] {
         let scope = Scope { team: None, month };
         audit::audit(&evidence, &chain, scope, MemoryStore::default(), &|_| true)?;
     }
