@@ -58,7 +58,7 @@ lint: ## form, findings of clippy, dependencies
 bench: ## measure; the figures go into the README
 	@.ci/setup kafka
 	@.ci/bench-peers $(bench_peers)
-	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay
+	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay --bench audit
 	PIPELINE_PEER=$(bench_peers)/kafka-streams cargo bench --locked --bench pipeline
 
 clean: ## remove what was built

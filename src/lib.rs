@@ -26,7 +26,7 @@
 //! ```
 //!
 //! [`processor::run`] names all five for a file run; [`processor::worker`] for a log, whose
-//! partitions come and go.
+//! partitions come and go. [`processor::audit`] folds a log again and compares.
 //!
 //! # Invariants
 //!

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use meterfold::cli::{
-    dead_letters, explain, generate, inspect, panic, rates, recover, replay, run, topics, validate,
+    archive, audit, dead_letters, explain, generate, inspect, panic, rates, recover, replay, run,
+    topics, validate,
 };
 
 #[global_allocator]
@@ -26,6 +27,8 @@ enum Command {
     Recover(recover::RecoverArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
+    Audit(audit::AuditArgs),
+    Archive(archive::ArchiveArgs),
     Rates(rates::RatesArgs),
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Command::Recover(args) => recover::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Audit(args) => audit::run(args),
+        Command::Archive(args) => archive::run(args),
         Command::Rates(args) => rates::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),

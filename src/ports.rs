@@ -1,6 +1,7 @@
 //! The three seams between the processor and the outside world: where records come from, where
 //! state lives, where a commit goes. Each has two real implementers; none knows the others.
 
+pub mod evidence;
 pub mod log;
 
 use std::ops::{ControlFlow, Range};

@@ -22,6 +22,7 @@ use meterfold::wire::partitioner::partition_of;
 use serde_json::Value as Json;
 
 use poison::{Poison, poisons};
+use support::audit::assert_proven;
 use support::kafka::{Broker, Record, Registry};
 use support::processor::{Processor, Setup};
 
@@ -127,6 +128,9 @@ fn every_poison_becomes_a_dead_letter_in_the_transaction_of_its_batch() {
             "{place}: value"
         );
     }
+    // Denied schemas, wrong keys and all: the journal tells enough to fold it again.
+    let month = Instant::from_millis(now_millis()).month().to_string();
+    assert_proven(&setup, "poison", &[&month]);
     // The good events were folded, each once: accounts say what became of them.
     let accounts = setup.accounts(0);
     let folded: u64 = accounts

@@ -1,6 +1,6 @@
 //! Crashes, rebalances and doubtful commits of the worker on a log, on the in-memory twins of
 //! cluster and stores: whatever happens, each partition ends with the bytes and the state of a file
-//! run that was never disturbed, and with a journal that proves it.
+//! run that was never disturbed, and with a journal that proves it: an audit finds no difference.
 //!
 //! One seed is one run: a world of events, one to four partitions, one to three instances whose
 //! processes come and go, and dice that decide whatever a cluster leaves to chance.
@@ -11,6 +11,8 @@
 mod model;
 mod support;
 
+#[path = "worker_crash/audits.rs"]
+mod audits;
 #[path = "worker_crash/bugs.rs"]
 mod bugs;
 #[path = "worker_crash/checks.rs"]
@@ -41,6 +43,7 @@ use field::{Field, Met};
 use meterfold::processor::journaling::{LogSettings, settings_digest};
 use meterfold::processor::partition::BookText;
 use meterfold::processor::start::StartSettings;
+use meterfold::wire::rate_book;
 use support::random::Random;
 use world::{Recipe, World};
 
@@ -154,6 +157,12 @@ fn disturbed(seed: u64, bug: Bug) -> Result<Met, Fault> {
             partition,
             disk.as_ref(),
         )?;
+        audits::prove(&field.cluster, &inputs, partition, partitions).map_err(|stop| {
+            Fault(
+                Check::Audit,
+                format!("partition {partition}: audit: {stop:?}"),
+            )
+        })?;
     }
     Ok(field.met())
 }
@@ -181,7 +190,7 @@ fn settings(
         },
         book: BookText {
             text: world.book.text.as_bytes().to_vec(),
-            digest: [7; 32],
+            digest: rate_book::canonical_digest(world.book.text.as_bytes()).expect("a book"),
         },
         parsed_book: Arc::clone(rates),
         topic_ids: inputs.iter().map(|it| (it.clone(), "id".into())).collect(),

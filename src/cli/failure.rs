@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::files::archive::ArchiveError;
+use crate::ports::evidence::EvidenceError;
 use crate::ports::log::LogError;
 
 #[derive(Debug)]
@@ -62,6 +64,31 @@ impl From<LogError> for Failure {
             LogError::Denied(_) => 6,
             LogError::Invalid(_) => 4,
             LogError::Failed(_) => 1,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Failure {
+        let code = match &error {
+            ArchiveError::Damaged { .. } => 3,
+            ArchiveError::Foreign(_) => 4,
+            ArchiveError::Late(_) => 10,
+            ArchiveError::Io { .. } => 1,
+            ArchiveError::Evidence(error) => return error.clone().into(),
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<EvidenceError> for Failure {
+    fn from(error: EvidenceError) -> Failure {
+        let code = match &error {
+            EvidenceError::Damaged(_) => 3,
+            EvidenceError::Unreachable(_) => 5,
+            EvidenceError::Denied(_) => 6,
+            EvidenceError::Failed(_) => 1,
         };
         Failure::new(code, error.to_string())
     }

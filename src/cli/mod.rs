@@ -1,5 +1,7 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
+pub mod archive;
+pub mod audit;
 mod config_args;
 pub mod dead_letters;
 pub mod explain;
@@ -14,6 +16,7 @@ pub mod rates;
 pub mod recover;
 pub mod replay;
 pub mod run;
+mod scratch;
 mod summary;
 mod table;
 pub mod topics;

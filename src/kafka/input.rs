@@ -204,10 +204,7 @@ impl Input {
                     trouble = trouble.take().or(found);
                 }
             }
-            match undecoded.len() < UNDECODED_BYTES_MAX {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
+            enough(undecoded)
         });
         trouble
     }
@@ -438,7 +435,8 @@ impl Inputs {
     }
 }
 
-fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
+/// Appends a message in its canonical bytes.
+pub(super) fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
     let mut headers = Vec::new();
     message.headers(|name, value| headers.push((name, value)));
     let recorded = Instant::from_millis(message.timestamp_millis);
@@ -451,6 +449,14 @@ fn append(out: &mut Vec<u8>, input: u8, message: &Message) -> Range<usize> {
         headers,
         message.value,
     )
+}
+
+/// Whether to take more out of a queue.
+pub(super) fn enough(taken: &[u8]) -> ControlFlow<()> {
+    match taken.len() < UNDECODED_BYTES_MAX {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    }
 }
 
 fn timestamp_type(topic: &str, offset: i64) -> Halt {

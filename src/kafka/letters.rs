@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -78,7 +78,15 @@ impl<'a> LetterReader<'a> {
         if !(first..next).contains(&from) {
             return Ok(ControlFlow::Continue(()));
         }
-        let mut queue = self.split(partition, from)?;
+        let mut queue = split(
+            &self.consumer,
+            &self.topic,
+            partition,
+            from,
+            FETCH_RECORDS_MAX,
+            self.timeout,
+        )
+        .map_err(|error| self.failed(&error))?;
         let mut silent_since = Monotonic::now();
         loop {
             let (mut is_at_end, mut flow, mut failure) = (false, ControlFlow::Continue(()), None);
@@ -131,26 +139,6 @@ impl<'a> LetterReader<'a> {
         }
     }
 
-    /// The queue of a partition, from an offset on. What was fetched before it was split is passed
-    /// over by the seek.
-    fn split(&self, partition: u16, from: i64) -> Result<PartitionQueue, ClusterError> {
-        let mut list = TopicPartitionList::new();
-        let list = list
-            .add_partition_offset(&self.topic, i32::from(partition), Offset::Offset(from))
-            .and_then(|()| self.consumer.assign(&list))
-            .and_then(|()| self.consumer.pause(&list))
-            .map(|()| list)
-            .map_err(|error| self.failed(&error))?;
-        let queue =
-            PartitionQueue::split(&self.consumer, &self.topic, partition, FETCH_RECORDS_MAX)
-                .ok_or_else(|| self.failure(None, "there is no queue".to_owned()))?;
-        self.consumer
-            .seek_partitions(list.clone(), self.timeout)
-            .and_then(|_| self.consumer.resume(&list))
-            .map_err(|error| self.failed(&error))?;
-        Ok(queue)
-    }
-
     fn failed(&self, error: &KafkaError) -> ClusterError {
         self.failure(error.rdkafka_error_code(), error.to_string())
     }
@@ -160,4 +148,25 @@ impl<'a> LetterReader<'a> {
         let reason = format!("topic {}: {reason}", self.topic);
         ClusterError::of(brokers, self.timeout, "reading dead letters", code, reason)
     }
+}
+
+/// The queue of a partition, from an offset on. What was fetched before it was split is passed over
+/// by the seek.
+pub(super) fn split<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: u16,
+    from: i64,
+    records_max: usize,
+    timeout: Duration,
+) -> Result<PartitionQueue, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, i32::from(partition), Offset::Offset(from))?;
+    consumer.assign(&list)?;
+    consumer.pause(&list)?;
+    let queue = PartitionQueue::split(consumer, topic, partition, records_max);
+    let queue = queue.ok_or(KafkaError::Seek("there is no queue".to_owned()))?;
+    consumer.seek_partitions(list.clone(), timeout)?;
+    consumer.resume(&list)?;
+    Ok(queue)
 }

@@ -90,12 +90,8 @@ pub(super) struct Owned {
 impl KafkaLog {
     /// Joins the group as `worker`.
     pub fn join(config: &Config, worker: u16, format: DerivedFormat) -> Result<KafkaLog, LogError> {
-        let log = KafkaLog::new(
-            config,
-            worker,
-            format,
-            client::worker_producer(config, worker),
-        )?;
+        let producer = client::worker_producer(config, worker);
+        let log = KafkaLog::new(config, worker, format, producer)?;
         let subscribed = log.consumer.subscribe(&[&log.topics[0]]);
         subscribed.map_err(|error| LogError::Invalid(format!("kafka: {error}")))?;
         Ok(log)

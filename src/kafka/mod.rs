@@ -7,6 +7,7 @@ mod deliveries;
 pub mod derived_format;
 pub mod describe;
 mod error_class;
+pub mod evidence;
 mod fetch;
 mod hidden;
 pub mod input;

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod adoption;
+pub mod audit;
 mod cold_teams;
 mod commit;
 pub mod counts;

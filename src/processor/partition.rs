@@ -91,6 +91,12 @@ struct Calendar {
     closes_at: Instant,
 }
 
+/// How many timers run before the partition pauses, or which is the last of them.
+struct Stretch {
+    timers_left: usize,
+    last: Option<TimerCursor>,
+}
+
 /// Timers that run before teams and outputs may be put away.
 pub const TIMERS_PER_STRETCH: usize = 2_048;
 
@@ -176,10 +182,10 @@ impl<S: Store> Partition<S> {
     pub fn fold(&mut self, batch: &Batch) -> Result<(), PartitionError> {
         let handles = self.load_teams(batch)?;
         let book = Arc::clone(&self.book);
-        let mut timers_left = self.timers_per_stretch;
+        let mut stretch = self.stretch();
         let records = batch.of_partition(self.number).skip(self.next_record);
         for ((number, slot), handle) in records.zip(handles) {
-            self.is_paused = !self.run_timers_to(slot.clock, &mut timers_left)?;
+            self.is_paused = !self.run_timers_to(slot.clock, &mut stretch)?;
             if self.is_paused {
                 return Ok(());
             }
@@ -196,7 +202,7 @@ impl<S: Store> Partition<S> {
             self.next_record += 1;
             self.record_folded(piece, slot.record);
         }
-        self.is_paused = !self.run_timers_to(batch.clock, &mut timers_left)?;
+        self.is_paused = !self.run_timers_to(batch.clock, &mut stretch)?;
         if !self.is_paused {
             self.next_record = 0;
             self.move_positions(batch);
@@ -233,9 +239,30 @@ impl<S: Store> Partition<S> {
 
     /// Moves the clock forward and runs the timers that become due; may pause as `fold` does.
     pub fn advance_to(&mut self, clock: Option<Instant>) -> Result<(), PartitionError> {
-        let mut timers_left = self.timers_per_stretch;
-        self.is_paused = !self.run_timers_to(clock, &mut timers_left)?;
+        let mut stretch = self.stretch();
+        self.is_paused = !self.run_timers_to(clock, &mut stretch)?;
         Ok(())
+    }
+
+    /// The part of a step to `clock` that ends with the timer of `cursor`, as a journal tells of it.
+    pub fn advance_until(
+        &mut self,
+        clock: Instant,
+        cursor: &TimerCursor,
+    ) -> Result<(), PartitionError> {
+        let mut stretch = Stretch {
+            last: Some(cursor.clone()),
+            ..self.stretch()
+        };
+        self.is_paused = !self.run_timers_to(Some(clock), &mut stretch)?;
+        Ok(())
+    }
+
+    fn stretch(&self) -> Stretch {
+        Stretch {
+            timers_left: self.timers_per_stretch,
+            last: None,
+        }
     }
 
     /// Goes on with a clock step that an earlier owner of the partition began.
@@ -255,6 +282,11 @@ impl<S: Store> Partition<S> {
 
     pub fn dedup_figures(&self) -> DedupFigures {
         self.dedup.figures()
+    }
+
+    /// The wall clock has moved the clock since the last commit, and no timers are left over.
+    pub fn is_moved_by_wall(&self) -> bool {
+        self.wall_millis.is_some() && !self.is_paused
     }
 
     /// The first instant at which a timer or a bucket of ids is due, as far as is known.
@@ -285,12 +317,12 @@ impl<S: Store> Partition<S> {
         self.is_paused
     }
 
-    /// Runs at most `timers_left` of the timers due at `clock`. True: all have run and the clock
-    /// stands there.
+    /// Runs those of the timers due at `clock` that `stretch` has room for. True: all have run and
+    /// the clock stands there.
     fn run_timers_to(
         &mut self,
         clock: Option<Instant>,
-        timers_left: &mut usize,
+        stretch: &mut Stretch,
     ) -> Result<bool, PartitionError> {
         // A step that an earlier owner began may end where its last timer ran: more may be due there.
         let is_ahead = |clock: &Instant| {
@@ -307,19 +339,22 @@ impl<S: Store> Partition<S> {
             };
             // A team whose next timer falls into the same stretch of time takes its place in it.
             while let Some((instant, team)) = due.pop_first() {
-                if *timers_left == 0 {
+                if stretch.timers_left == 0 {
                     // A step of which no timer has run has not begun: without a cursor nobody
                     // could go on with it.
                     self.step = self.timer_cursor.as_ref().map(|_| clock);
                     return Ok(false);
                 }
-                *timers_left -= 1;
+                stretch.timers_left -= 1;
                 let next = self.run_timer(&book, instant, &team)?;
                 self.is_changed = true;
                 self.timer_cursor = Some(TimerCursor {
                     due: instant,
                     team: team.to_string(),
                 });
+                if stretch.last.is_some() && stretch.last == self.timer_cursor {
+                    stretch.timers_left = 0;
+                }
                 due.extend(next.filter(|next| *next <= last).map(|next| (next, team)));
             }
         }
@@ -361,6 +396,10 @@ impl<S: Store> Partition<S> {
 
     pub fn book(&self) -> &RateBook {
         &self.book
+    }
+
+    pub fn shared_book(&self) -> Arc<RateBook> {
+        Arc::clone(&self.book)
     }
 
     /// Sum over team and month cells and remembered ids, as of the last commit.
@@ -430,7 +469,12 @@ impl<S: Store> Partition<S> {
             wall_millis,
             ..
         } = self;
-        let clock = calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        // Within a step the last timer tells how far it has come, also to who opens the store there.
+        let reached = match timer_cursor {
+            Some(cursor) => Some(cursor.due),
+            None => calendar.clock,
+        };
+        let clock = reached.unwrap_or(BEFORE_ANY_CLOCK);
         let changes = &mut staged.changes;
         teams.clean(
             &mut StagedTeams {
@@ -441,7 +485,7 @@ impl<S: Store> Partition<S> {
             StagedTeams::cold_team,
         );
         timers.stage(changes);
-        dedup.stage(store, calendar.clock, changes)?;
+        dedup.stage(store, reached, changes)?;
         meta.clock = (*step).or(calendar.clock);
         meta.timer_cursor = step.and(timer_cursor.clone());
         meta.next_run = dedup.next_run();

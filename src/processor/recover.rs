@@ -147,6 +147,37 @@ impl Decision {
             Decision::AcceptBook(_) => "--accept-book".into(),
         }
     }
+
+    /// What `record` of the journal says was decided by `text`; None: nothing that
+    /// [`Decision::text`] writes.
+    pub fn of_journal(text: &str, record: &JournalRecord) -> Option<Decision> {
+        let decision = match text.split_once(' ').unwrap_or((text, "")) {
+            ("--offsets-from-meta", _) => Decision::OffsetsFromMeta,
+            ("--accept-gap", place) => {
+                let (topic, range) = place.rsplit_once(':')?;
+                let (from, to) = range.split_once("..")?;
+                Decision::AcceptGap {
+                    topic: topic.to_owned(),
+                    from: from.parse().ok()?,
+                    to: to.parse().ok()?,
+                }
+            }
+            ("--accept-clock", place) => {
+                let (topic, offset) = place.rsplit_once(':')?;
+                Decision::AcceptClock {
+                    topic: topic.to_owned(),
+                    offset: offset.parse().ok()?,
+                    recorded: record.clock?,
+                }
+            }
+            ("--accept-book", _) => Decision::AcceptBook(BookText {
+                text: record.book_text.clone()?,
+                digest: record.book_digest,
+            }),
+            _ => return None,
+        };
+        (decision.text() == text).then_some(decision)
+    }
 }
 
 #[cfg(test)]

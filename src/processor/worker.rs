@@ -466,7 +466,9 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         let is_late = self
             .open_since
             .is_some_and(|since| since.elapsed() >= self.interval);
-        (is_full || is_late) && self.is_changed()
+        // The journal tells the clock after a commit: what the wall clock moved is the last of it.
+        let is_moved = self.running.iter().any(Partition::is_moved_by_wall);
+        (is_full || is_late || is_moved) && self.is_changed()
     }
 
     fn flush(&mut self) {

@@ -77,6 +77,12 @@ pub fn append<'h>(
     start..out.len()
 }
 
+/// The offset of a record, without a look at the rest.
+pub fn offset(bytes: &[u8]) -> Option<i64> {
+    let offset = bytes.get(2..10)?.first_chunk()?;
+    Some(i64::from_be_bytes(*offset))
+}
+
 impl<'a> LogRecord<'a> {
     /// Reads what [`append`] wrote.
     pub fn read(bytes: &'a [u8]) -> Result<LogRecord<'a>, Corrupt> {

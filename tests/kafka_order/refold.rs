@@ -7,6 +7,7 @@ use meterfold::billing::time::Instant;
 use meterfold::wire::journal::{self, JournalRecord};
 use meterfold::wire::record_bytes;
 
+use super::support::audit::assert_proven;
 use super::support::journal::{folded_count, journal};
 use super::support::kafka::Record;
 use super::support::processor::{DERIVED, Processor, Setup};
@@ -87,6 +88,7 @@ pub fn assert_refold(setup: &Setup) {
     processor.wait_until_runs(setup);
     processor.stop();
     let (mut derived, mut accounts) = (Vec::new(), Vec::new());
+    let mut newest = Instant::EPOCH;
     for partition in 0..setup.partitions {
         let folded = folded(setup, partition);
         let clock = folded
@@ -94,6 +96,7 @@ pub fn assert_refold(setup: &Setup) {
             .last()
             .and_then(|commit| commit.clock)
             .expect("a clock");
+        newest = newest.max(clock);
         let mut lines = Vec::new();
         let mut recorded = i64::MIN;
         for (number, record) in &folded.records {
@@ -120,6 +123,7 @@ pub fn assert_refold(setup: &Setup) {
         accounts.push(outputs.accounts);
     }
     let place = format!("{}: refold", setup.name);
+    assert_proven(setup, &place, &[&newest.month().to_string()]);
     setup.assert_derived(&place, &in_derived_order(&derived));
     let accounts = accounts.concat();
     let mut accounts: Vec<&[u8]> = accounts.split_inclusive(|byte| *byte == b'\n').collect();

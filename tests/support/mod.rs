@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod audit;
 pub mod avro_json;
 pub mod disk;
 pub mod journal;

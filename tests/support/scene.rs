@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::audit::assert_proven;
 use super::kafka::Broker;
 use super::processor::{DERIVED, Feed, PATIENCE, Processor, Setup};
 use super::program::{Outputs, Replay};
@@ -108,7 +109,8 @@ impl<'b> Scene<'b> {
         processor.wait_until(&what, || self.setup.is_folded());
     }
 
-    /// Everything is folded: derived events and state are those of a file run.
+    /// Everything is folded: derived events and state are those of a file run, and an audit proves
+    /// them.
     pub fn assert_complete(&self, place: &str) {
         assert_eq!(
             self.produced,
@@ -116,6 +118,7 @@ impl<'b> Scene<'b> {
             "{place}: the whole input"
         );
         self.setup.assert_derived(place, &self.expected.derived);
+        assert_proven(&self.setup, place, &["2026-02"]);
         self.setup.assert_accounts(place, &self.expected.accounts);
     }
 

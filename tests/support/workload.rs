@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::audit::assert_proven;
 use super::journal::{folded_count, journal};
 use super::processor::{DERIVED, Feed, Setup};
 use super::program::{Outputs, Replay};
@@ -55,7 +56,7 @@ pub fn file_run(setup: &Setup, input: PathBuf, until: &str) -> Outputs {
 }
 
 /// Nothing is lost, doubled or out of order for a team; every record is in the journal, whose chain
-/// is whole; state restored from the changelog alone is that of the file run. Nothing may run.
+/// is whole; an audit proves all months; state restored from the changelog alone is that of the file run. Nothing may run.
 pub fn assert_result(setup: &Setup, place: &str, expected: &Outputs) {
     setup.assert_derived(place, &expected.derived);
     assert_order(setup, place, &expected.derived);
@@ -78,6 +79,7 @@ pub fn assert_result(setup: &Setup, place: &str, expected: &Outputs) {
         .map(|input| setup.broker.read_committed(input).len())
         .sum();
     assert_eq!(folded, appended as u64, "{place}: a disposition a record");
+    assert_proven(setup, place, &["2026-01", "2026-02"]);
     setup.assert_restored_accounts(place, &expected.accounts);
 }
 

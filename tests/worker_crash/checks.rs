@@ -36,6 +36,8 @@ pub enum Check {
     Outputs,
     Digest,
     Stores,
+    /// A refold is not what was committed.
+    Audit,
 }
 
 #[derive(Debug)]

@@ -1,0 +1,259 @@
+//! An archive as evidence. Every file that is read is compared with its digest first.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
+use crate::wire::meta::Witness;
+use crate::wire::record_bytes;
+
+use super::manifest::{Archived, ArchivedFile, Manifest, Owner};
+use super::{ArchiveError, damaged, folder, io_error, role};
+
+pub struct ArchiveEvidence {
+    archive: PathBuf,
+    owner: Owner,
+    manifests: BTreeMap<u16, Manifest>,
+}
+
+pub struct ArchiveRecords {
+    folder: PathBuf,
+    archived: Archived,
+    stretch: Stretch,
+    /// Index of the next file.
+    file: usize,
+    /// Records of the file at hand, and where the next one begins.
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl ArchiveEvidence {
+    /// Of all partitions, whose manifests must agree.
+    pub fn open(archive: &Path, partition_count: u16) -> Result<ArchiveEvidence, ArchiveError> {
+        let mut found: Option<ArchiveEvidence> = None;
+        for partition in 0..partition_count {
+            let manifest = Manifest::read(archive, partition)?.ok_or_else(|| {
+                ArchiveError::Foreign(format!(
+                    "{}: nothing is archived of partition {partition}; name the right directory, or \
+                     finish meterfold archive",
+                    archive.display()
+                ))
+            })?;
+            match &mut found {
+                None => found = Some(ArchiveEvidence::of(archive, manifest)),
+                Some(evidence) if evidence.owner == manifest.owner => {
+                    evidence.manifests.insert(partition, manifest);
+                }
+                Some(_) => {
+                    let path = folder(archive, partition);
+                    let reason = "it belongs to another cluster or application than partition 0";
+                    return Err(damaged(&path, reason));
+                }
+            }
+        }
+        found.ok_or_else(|| ArchiveError::Foreign("an archive has a partition or more".into()))
+    }
+
+    /// Of one partition, as `manifest` has it.
+    pub fn of(archive: &Path, manifest: Manifest) -> ArchiveEvidence {
+        ArchiveEvidence {
+            archive: archive.to_owned(),
+            owner: manifest.owner.clone(),
+            manifests: BTreeMap::from([(manifest.partition, manifest)]),
+        }
+    }
+
+    fn manifest(&self, partition: u16) -> Result<&Manifest, EvidenceError> {
+        self.manifests.get(&partition).ok_or_else(|| {
+            let place = folder(&self.archive, partition);
+            EvidenceError::Failed(format!("{}: was not opened", place.display()))
+        })
+    }
+}
+
+impl Evidence for ArchiveEvidence {
+    type Records = ArchiveRecords;
+
+    fn cluster(&self) -> &str {
+        &self.owner.cluster
+    }
+
+    fn name(&self, topic: Topic) -> &str {
+        let role = role(topic);
+        let found = self
+            .manifests
+            .values()
+            .find_map(|manifest: &Manifest| manifest.find(&role));
+        found.map_or("", |archived| &archived.name)
+    }
+
+    fn witness(&self, partition: u16) -> Result<Option<Witness>, EvidenceError> {
+        Ok(self.manifest(partition)?.head.parse().ok())
+    }
+
+    fn verify(&self, partition: u16) -> Result<(), EvidenceError> {
+        let folder = folder(&self.archive, partition);
+        let topics = self.manifest(partition)?.topics.iter();
+        for (archived, file) in topics.flat_map(|it| it.files.iter().map(move |file| (it, file))) {
+            compressed(&folder, archived, file)?;
+        }
+        Ok(())
+    }
+
+    fn snapshots(&self, partition: u16) -> Vec<u64> {
+        let topics = self.manifests.get(&partition).into_iter();
+        let topics = topics.flat_map(|manifest| &manifest.topics);
+        let sequences = topics.filter_map(|it| it.role.strip_prefix("snapshot-")?.parse().ok());
+        let mut sequences: Vec<u64> = sequences.collect();
+        sequences.sort_unstable();
+        sequences
+    }
+
+    fn open(
+        &self,
+        topic: Topic,
+        partition: u16,
+        stretch: Stretch,
+    ) -> Result<ArchiveRecords, EvidenceError> {
+        let role = role(topic);
+        let archived = self.manifest(partition)?.find(&role).cloned();
+        let archived = archived.unwrap_or(Archived {
+            role,
+            name: String::new(),
+            first: 0,
+            next: 0,
+            files: Vec::new(),
+        });
+        let from = stretch.from.unwrap_or(archived.first);
+        Ok(ArchiveRecords {
+            folder: folder(&self.archive, partition),
+            file: archived.files.partition_point(|file| file.last < from),
+            archived,
+            stretch,
+            bytes: Vec::new(),
+            at: 0,
+        })
+    }
+}
+
+impl Records for ArchiveRecords {
+    fn first(&self) -> i64 {
+        self.archived.first
+    }
+
+    fn end(&self) -> i64 {
+        let next = self.archived.next;
+        self.stretch.to.map_or(next, |to| to.min(next))
+    }
+
+    fn next(&mut self) -> Result<Option<&[u8]>, EvidenceError> {
+        loop {
+            if self.at == self.bytes.len() && !self.read_next_file()? {
+                return Ok(None);
+            }
+            let (at, end) = self.place()?;
+            self.at = end;
+            let Some(offset) = record_bytes::offset(&self.bytes[at..end]) else {
+                let path = self.folder.join(&self.archived.role);
+                return Err(damaged(&path, "a record without an offset").into());
+            };
+            if self.stretch.from.is_some_and(|from| offset < from) {
+                continue;
+            }
+            if offset >= self.end() {
+                self.file = self.archived.files.len();
+                self.at = self.bytes.len();
+                return Ok(None);
+            }
+            return Ok(Some(&self.bytes[at..end]));
+        }
+    }
+
+    /// Nothing is known of what came later.
+    fn has_grown(&mut self) -> Result<bool, EvidenceError> {
+        Ok(true)
+    }
+}
+
+impl ArchiveRecords {
+    /// False: there is none.
+    fn read_next_file(&mut self) -> Result<bool, EvidenceError> {
+        let Some(file) = self.archived.files.get(self.file) else {
+            return Ok(false);
+        };
+        read_file(&self.folder, &self.archived, file, &mut self.bytes)?;
+        self.at = 0;
+        self.file += 1;
+        Ok(true)
+    }
+
+    /// Where the next record begins and ends.
+    fn place(&self) -> Result<(usize, usize), EvidenceError> {
+        let rest = &self.bytes[self.at..];
+        let place = rest.split_first_chunk::<4>().and_then(|(length, rest)| {
+            let length = u32::from_be_bytes(*length) as usize;
+            (length <= rest.len()).then(|| (self.at + 4, self.at + 4 + length))
+        });
+        place.ok_or_else(|| {
+            let path = self.folder.join(&self.archived.role);
+            damaged(&path, "a record ends beyond its file").into()
+        })
+    }
+}
+
+/// A file as it lies there, which must be the one that the manifest names.
+fn compressed(
+    folder: &Path,
+    archived: &Archived,
+    file: &ArchivedFile,
+) -> Result<Vec<u8>, EvidenceError> {
+    let path = folder.join(&file.file);
+    let place = format!("{} offsets {} to {}", archived.name, file.first, file.last);
+    let compressed = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let reason = format!("{place}: the manifest names it, and it is not there");
+            return Err(damaged(&path, reason).into());
+        }
+        read => read.map_err(io_error(&path))?,
+    };
+    if blake3::hash(&compressed).to_hex().as_str() != file.blake3 {
+        let reason = format!("{place}: its bytes are not those of the manifest");
+        return Err(damaged(&path, reason).into());
+    }
+    Ok(compressed)
+}
+
+/// Reads the records of a file into `bytes`, whose memory is used again. The file must be the one
+/// that the manifest names.
+fn read_file(
+    folder: &Path,
+    archived: &Archived,
+    file: &ArchivedFile,
+    bytes: &mut Vec<u8>,
+) -> Result<(), EvidenceError> {
+    let compressed = compressed(folder, archived, file)?;
+    let unreadable = |error: String| damaged(&folder.join(&file.file), error);
+    let length = usize::try_from(file.record_bytes).unwrap_or(usize::MAX);
+    bytes.clear();
+    bytes
+        .try_reserve_exact(length)
+        .map_err(|error| unreadable(error.to_string()))?;
+    zstd::bulk::Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(&compressed, bytes))
+        .map_err(|error| unreadable(error.to_string()))?;
+    Ok(())
+}
+
+impl From<ArchiveError> for EvidenceError {
+    fn from(error: ArchiveError) -> EvidenceError {
+        match error {
+            ArchiveError::Evidence(error) => error,
+            ArchiveError::Damaged { .. } => EvidenceError::Damaged(error.to_string()),
+            ArchiveError::Io { .. } | ArchiveError::Foreign(_) | ArchiveError::Late(_) => {
+                EvidenceError::Failed(error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the log has committed as evidence, and its audit.
+
+use std::collections::BTreeMap;
+
+use meterfold::billing::derived_event::DerivedKind;
+use meterfold::billing::time::Instant;
+use meterfold::kafka::twin::{Entry, TwinCluster};
+use meterfold::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
+use meterfold::processor::audit::{self, Identity, Scope, Stop, chain};
+use meterfold::store::memory::MemoryStore;
+use meterfold::wire::meta::Witness;
+use meterfold::wire::record_bytes::{self, Header};
+
+/// All committed records of one partition, by topic.
+struct Committed {
+    topics: BTreeMap<Topic, Vec<Vec<u8>>>,
+    witness: Witness,
+}
+
+struct CommittedRecords {
+    records: Vec<Vec<u8>>,
+    next: usize,
+}
+
+/// A refold in the order of the journal gives every commit and every published event.
+pub fn prove(
+    cluster: &TwinCluster,
+    inputs: &[String],
+    partition: u16,
+    count: u16,
+) -> Result<(), Stop> {
+    let evidence = Committed::of(cluster, inputs.len(), partition);
+    let expected = Identity {
+        group: "test".to_owned(),
+        inputs: inputs.to_vec(),
+        partition_count: count,
+    };
+    let open = chain::verify(&evidence, partition, &expected, None)?;
+    let month = open.clock.unwrap_or(Instant::EPOCH).month();
+    let before = month.previous();
+    let closed = chain::verify(&evidence, partition, &expected, Some(before))?;
+    // The month at hand takes in the whole journal, the one before it the last invoices.
+    for (chain, month) in [(open, month), (closed, before)] {
+        let scope = Scope { team: None, month };
+        audit::audit(&evidence, &chain, scope, MemoryStore::default(), &|_| true)?;
+    }
+    Ok(())
+}
+
+impl Committed {
+    fn of(cluster: &TwinCluster, inputs: usize, partition: u16) -> Committed {
+        let mut topics: BTreeMap<Topic, Vec<Vec<u8>>> = BTreeMap::new();
+        for input in 0..inputs {
+            let records = cluster.input(input, partition).into_iter();
+            let records = records.map(|(_, bytes)| bytes).collect();
+            topics.insert(Topic::Input(input as u8), records);
+        }
+        let journal = cluster.committed_journal(partition);
+        let key = partition.to_string();
+        let journal = journal
+            .iter()
+            .map(|entry| record(entry, key.as_bytes(), &[]));
+        topics.insert(Topic::Journal, journal.collect());
+        let published: [Header; 1] = [(b"content-type", Some(b"application/cloudevents+json"))];
+        for entry in cluster.committed_derived(partition) {
+            let event = String::from_utf8(entry.value.clone().expect("an event")).expect("text");
+            let kind = DerivedKind::ALL
+                .into_iter()
+                .find(|kind| event.contains(&format!("\"type\":\"meterfold.{}.v1\"", kind.name())));
+            let topic = topics
+                .entry(Topic::Derived(kind.expect("a kind")))
+                .or_default();
+            topic.push(record(&entry, &entry.key, &published));
+        }
+        let (_, metadata) = cluster.offsets(partition).expect("a committed offset");
+        Committed {
+            topics,
+            witness: metadata.parse().expect("a witness"),
+        }
+    }
+}
+
+fn record(entry: &Entry, key: &[u8], headers: &[Header]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let at = Instant::from_millis(entry.appended_at_millis);
+    let (headers, value) = (headers.iter().copied(), entry.value.as_deref());
+    record_bytes::append(&mut bytes, 0, entry.offset, at, Some(key), headers, value);
+    bytes
+}
+
+impl Evidence for Committed {
+    type Records = CommittedRecords;
+
+    fn cluster(&self) -> &str {
+        "twin"
+    }
+
+    fn name(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Input(_) => "an input",
+            Topic::Derived(kind) => kind.name(),
+            _ => "another topic",
+        }
+    }
+
+    fn witness(&self, _partition: u16) -> Result<Option<Witness>, EvidenceError> {
+        Ok(Some(self.witness))
+    }
+
+    fn verify(&self, _partition: u16) -> Result<(), EvidenceError> {
+        Ok(())
+    }
+
+    fn snapshots(&self, _partition: u16) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn open(
+        &self,
+        topic: Topic,
+        _partition: u16,
+        _stretch: Stretch,
+    ) -> Result<CommittedRecords, EvidenceError> {
+        let records = self.topics.get(&topic).cloned().unwrap_or_default();
+        Ok(CommittedRecords { records, next: 0 })
+    }
+}
+
+impl Records for CommittedRecords {
+    fn first(&self) -> i64 {
+        0
+    }
+
+    fn end(&self) -> i64 {
+        i64::MAX
+    }
+
+    fn next(&mut self) -> Result<Option<&[u8]>, EvidenceError> {
+        self.next += 1;
+        Ok(self.records.get(self.next - 1).map(Vec::as_slice))
+    }
+
+    fn has_grown(&mut self) -> Result<bool, EvidenceError> {
+        Ok(false)
+    }
+}
