@@ -80,7 +80,8 @@ fn documents_show_what_the_program_has() {
     let commands = commands();
     let makefile = &find(&project, "Makefile").text;
     let readme = find(&project, "README.md");
-    let is_document = |path: &str| path == "README.md" || path.starts_with("docs/");
+    let is_document =
+        |path: &str| matches!(path, "README.md" | "SECURITY.md") || path.starts_with("docs/");
     let documents = project
         .iter()
         .filter(|source| is_document(&source.path) && source.path.ends_with(".md"));
@@ -190,6 +191,12 @@ fn checks_bite() {
     one(document("`--in`"));
     one(document("`make tea`"));
     one(document("[x](docs/none.md)"));
+    let deep = |target: &str| {
+        let page = bad("docs/runbooks/a.md", &format!("[x]({target})"));
+        documents::faults(&page, &commands, makefile, &[bad("docs/b.md", "")])
+    };
+    no(deep("../b.md#c"));
+    one(deep("b.md"));
     no(document(
         "```\nbin/meterfold fold --out x | less --raw # --in\nmake test\n```\n`--out`",
     ));

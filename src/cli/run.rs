@@ -309,7 +309,9 @@ fn look(config: &Config) -> Result<Result<Cluster, String>, Failure> {
         .partition(|fault| fault.setting == "existence");
     if !wrong.is_empty() {
         let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-        return Err(Failure::invalid(lines.join("\n")));
+        let is_refused = wrong.iter().any(|fault| fault.is_refusal());
+        let code = if is_refused { 6 } else { 4 };
+        return Err(Failure::new(code, lines.join("\n")));
     }
     Ok(match missing.first() {
         None => Ok(cluster),

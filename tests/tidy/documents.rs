@@ -42,15 +42,7 @@ pub fn faults(
         }
     }
     for (line, target) in links(&document.text) {
-        let folder = document
-            .path
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        let path = match target.strip_prefix("../") {
-            Some(rest) => rest.to_owned(),
-            None if folder.is_empty() => target.to_owned(),
-            None => format!("{folder}/{target}"),
-        };
+        let path = resolved(&document.path, target);
         let path = path.trim_end_matches('/');
         if !files
             .iter()
@@ -60,6 +52,19 @@ pub fn faults(
         }
     }
     faults
+}
+
+/// A link's target from the project's root.
+fn resolved(document: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = document.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// Commands that a document does not show at all.

@@ -1,0 +1,60 @@
+{{/* Names and labels of objects, and what the configuration says of the application. */}}
+{{- define "meterfold.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meterfold.headless" -}}
+{{ include "meterfold.fullname" . }}-headless
+{{- end -}}
+
+{{- define "meterfold.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The instances; the test pod has the selector alone. */}}
+{{- define "meterfold.instances" -}}
+{{ include "meterfold.selector" . }}
+app.kubernetes.io/component: processor
+{{- end -}}
+
+{{- define "meterfold.labels" -}}
+{{ include "meterfold.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "meterfold.application" -}}
+{{- if .Values.application -}}
+{{- .Values.application -}}
+{{- else -}}
+{{- printf "%s.%s" .Release.Namespace (include "meterfold.fullname" .) | replace "-" "_" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meterfold.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meterfold.rateBookConfigMap" -}}
+{{- default (printf "%s-rates" (include "meterfold.fullname" .)) .Values.rateBook.existingConfigMap -}}
+{{- end -}}
