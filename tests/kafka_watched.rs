@@ -42,7 +42,9 @@ fn boards_have_data_and_alerts_fire() {
 
     // Nobody folds while the brokers are away.
     broker.stop();
-    let mut processor = watched(&scene, &prometheus);
+    let slow_commit = [("FAIL_POINT_OF_METERFOLD", "s4:2:sleep=7000")];
+    let mut processor = scene.start_with(&slow_commit);
+    prometheus.scrapes(&address(&processor));
     fires("MeterfoldBrokerUnreachable");
     fires("MeterfoldPartitionUnowned");
     broker.restart();
@@ -56,12 +58,16 @@ fn boards_have_data_and_alerts_fire() {
     }
 
     // The events are of the past, some come under an id that was used, and some are no events.
+    // One transaction stays open for longer than it may.
+    scene.produce_share(2);
+    processor.wait_until("a half is folded", || scene.setup.is_folded());
     let at = scene.feed.records[0].timestamp;
     scene.produce_rest();
     let garbled = |number| NewRecord::new(number % 2, "", "no event").created_at(at);
     broker.produce_all(&scene.setup.topic("api-calls"), (0..50).map(garbled));
     processor.wait_until("everything is folded", || scene.setup.is_folded());
     for alert in [
+        "MeterfoldTransactionAborts",
         "MeterfoldClockStalled",
         "MeterfoldDeadLetters",
         "MeterfoldDeadLetterBurst",
