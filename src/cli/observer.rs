@@ -10,7 +10,7 @@ use crate::kafka::log::wall_millis;
 use crate::ports::log::{Halt, Offsets, StoreFigures};
 use crate::ports::{Batch, StoreError};
 use crate::processor::counts::Counts;
-use crate::processor::worker::{Commit, PartitionState, Watch};
+use crate::processor::watch::{Commit, PartitionState, Watch};
 use crate::store::dedup::DedupFigures;
 use crate::telemetry::halt::Halt as HaltName;
 use crate::telemetry::labels::{BatchResult, Step, TransactionResult};

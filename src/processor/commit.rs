@@ -10,7 +10,8 @@ use crate::wire::meta::{Fingerprint, Local};
 
 use super::partition::Partition;
 use super::start::Start;
-use super::worker::{Commit, PartitionState, Watch, Worker, WorkerError};
+use super::watch::{Commit, PartitionState, Watch};
+use super::worker::{Worker, WorkerError};
 
 impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
     /// Hops 4 and 5: one transaction of all partitions that changed; only then their stores.

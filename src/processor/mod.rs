@@ -25,6 +25,7 @@ pub mod step;
 pub mod stored;
 pub mod teams;
 mod timer_index;
+pub mod watch;
 pub mod worker;
 
 use std::error::Error;

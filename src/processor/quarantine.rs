@@ -7,7 +7,8 @@ use crate::ports::log::{Halt, HaltCode, Log, Stores};
 
 use super::partition::PartitionError;
 use super::start::Start;
-use super::worker::{Watch, Worker, WorkerError};
+use super::watch::Watch;
+use super::worker::{Worker, WorkerError};
 
 /// A store that is damaged again so soon after it was made anew was made from damaged records.
 const QUARANTINE_INTERVAL: Duration = Duration::from_secs(60 * 60);

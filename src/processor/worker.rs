@@ -12,15 +12,13 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::billing::time::Instant;
 use crate::fail_point::{self, Step as FailStep};
-use crate::ports::log::{Halt, Happening, Log, LogError, Offsets, StoreFigures, Stores};
-use crate::ports::{Batch, StoreError};
-use crate::store::dedup::DedupFigures;
-use crate::wire::meta::Meta;
+use crate::ports::Batch;
+use crate::ports::log::{Halt, Happening, Log, LogError, Stores};
 
-use super::counts::Counts;
 use super::fit;
 use super::partition::{Partition, PartitionError};
-use super::start::{Progress, Start, StartError, StartSettings, Step};
+use super::start::{Start, StartError, StartSettings, Step};
+use super::watch::{PartitionState, Watch};
 
 /// When a commit is due, and what may stay in memory. None of these can change a bill.
 #[derive(Clone, Copy, Debug)]
@@ -33,49 +31,6 @@ pub struct WorkerPolicy {
     pub encoded_bytes_max: usize,
     /// A store that failed is opened again after so long.
     pub store_rest: Duration,
-}
-
-/// Who watches a worker. All calls come from its thread, none for a single record.
-pub trait Watch {
-    /// The loop has turned.
-    fn turned(&mut self) {}
-    fn batch_folded(&mut self, _batch: &Batch) {}
-    fn committed(&mut self, _commit: &Commit) {}
-    fn aborted(&mut self, _reason: &str) {}
-    /// Nobody answers, or somebody does again.
-    fn away(&mut self, _is_away: bool) {}
-    /// A damaged store was put away.
-    fn quarantined(&mut self, _number: u16) {}
-    fn partition(&mut self, _number: u16, _state: &PartitionState) {}
-    /// Sizes of a running partition's state; told once a second.
-    fn sizes(&mut self, _number: u16, _store: &StoreFigures, _dedup: &DedupFigures) {}
-    /// Its store refuses to be written; it is opened again after a rest.
-    fn store_failed(&mut self, _number: u16, _error: &StoreError) {}
-    /// Why a partition stands still that will go on by itself, if it does; told once a second.
-    fn waits(&mut self, _number: u16, _reason: Option<&str>) {}
-    /// First offset and end of each input of a running partition; told once a second.
-    fn ends(&mut self, _number: u16, _ends: &[Option<Offsets>]) {}
-    fn withdrawn(&mut self, _number: u16) {}
-}
-
-impl Watch for () {}
-
-/// A commit that succeeded.
-pub struct Commit {
-    pub partitions: usize,
-    pub cells: usize,
-    pub derived: usize,
-    pub dead_letters: usize,
-    pub fold: Duration,
-    pub transaction: Duration,
-    pub apply: Duration,
-}
-
-/// What a partition does, as its watchers see it.
-pub enum PartitionState<'a> {
-    Starting { reason: &'a str, progress: Progress },
-    Running { meta: &'a Meta, counts: &'a Counts },
-    Halted(&'a Halt),
 }
 
 /// Why a worker ends by itself.
