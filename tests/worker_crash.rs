@@ -126,6 +126,7 @@ fn planted_bugs_are_caught() {
                 Check::Digest,
                 Check::Stores,
                 Check::Halt,
+                Check::Audit,
             ],
         };
         assert!(expected.contains(&check), "{bug:?}: {check:?}: {fault}");
