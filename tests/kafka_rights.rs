@@ -72,7 +72,15 @@ fn succeeds(output: &Output) {
 
 #[test]
 fn each_identity_works_with_the_rights_that_are_listed() {
-    let users = ["run", "recover", "topics", "dead-letters"].map(String::from);
+    let users = [
+        "run",
+        "recover",
+        "topics",
+        "dead-letters",
+        "audit",
+        "archive",
+    ]
+    .map(String::from);
     let broker = broker(users.clone());
     let mut scene = Scene::new(&broker, "rights", 2);
     for user in &users {
@@ -105,7 +113,15 @@ fn each_identity_works_with_the_rights_that_are_listed() {
     succeeds(&command(&scene, &["dead-letters", "list"]));
 
     become_user(&mut scene, "run");
-    scene.assert_goes_on("after recover");
+    let mut processor = scene.start();
+    scene.assert_goes_on_with(&mut processor, "after recover");
+    processor.stop();
+    become_user(&mut scene, "audit");
+    scene.assert_complete("after recover");
+    become_user(&mut scene, "archive");
+    let to = scene.setup.dir().join("archive");
+    let to = to.to_str().expect("a path");
+    succeeds(&command(&scene, &["archive", "--to", to]));
     become_user(&mut scene, "dead-letters");
     succeeds(&command(
         &scene,
