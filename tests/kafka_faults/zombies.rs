@@ -21,7 +21,8 @@ fn a_zombie_changes_nothing() {
     let setup = Setup::new(broker, "zombie", 2, &example_rates());
     setup.create_topics();
     let rounds = count("KAFKA_ZOMBIE_ROUNDS", 3);
-    let (feed, expected) = workload(&setup, 6_000, 5);
+    // Enough that records are left for the last round.
+    let (feed, expected) = workload(&setup, 2_000 * rounds as usize, 5);
     let watcher = Watcher::start(&setup);
     let mut flow = Flow::new(&setup, &feed, Duration::from_secs(40 * rounds));
     let mut successor = Processor::start(&setup, 1);
