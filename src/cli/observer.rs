@@ -104,8 +104,7 @@ impl Observer {
             .outlook
             .with(|workers| std::mem::take(&mut workers[worker]));
         for partition in owned.into_keys() {
-            self.told.remove(&partition);
-            self.telemetry.withdraw_partition(self.worker, partition);
+            self.withdrawn(partition);
         }
         self.has_joined = false;
         self.telemetry

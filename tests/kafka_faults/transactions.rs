@@ -124,10 +124,7 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         let (before, after) = feed.records.split_at(1_000);
         let foreign = &after[0];
         let mut processor = Processor::start(&setup, 0);
-        Feed {
-            records: before.to_vec(),
-        }
-        .produce(&setup);
+        produce(&setup, before);
         processor.wait_until_folded(&setup);
         let producer = broker.open_transaction(&format!("{}-foreign", setup.name));
         let topic = setup.topic("api-calls");
@@ -142,10 +139,7 @@ fn a_hanging_transaction_on_the_input_is_waited_for() {
         producer.send(record).expect("it is sent");
         producer.flush(PATIENCE).expect("it is delivered");
         let open_from = 1_000;
-        Feed {
-            records: after[1..].to_vec(),
-        }
-        .produce(&setup);
+        produce(&setup, &after[1..]);
         // Time for many commits; none of them may pass the open transaction.
         std::thread::sleep(Duration::from_secs(2));
         processor.assert_lives("the transaction ends");
@@ -192,12 +186,8 @@ fn an_open_transaction_on_an_output_is_waited_for() {
     setup.create_topics();
     let (feed, expected) = workload(&setup, 1_000, 15);
     let (before, after) = feed.records.split_at(500);
-    let produce = |records: &[FeedRecord]| {
-        let records = records.to_vec();
-        Feed { records }.produce(&setup);
-    };
     let mut processor = Processor::start(&setup, 0);
-    produce(before);
+    produce(&setup, before);
     processor.wait_until_folded(&setup);
     processor.stop();
     let topic = setup.topic("tokens-depleted");
@@ -207,7 +197,7 @@ fn an_open_transaction_on_an_output_is_waited_for() {
     producer.send(record).expect("it is sent");
     producer.flush(PATIENCE).expect("it is delivered");
     let mut processor = Processor::start(&setup, 0);
-    produce(after);
+    produce(&setup, after);
     let remedy = format!("abort --topic {topic} --partition 0 --start-offset {open_from}");
     let log = processor.log.clone();
     processor.wait_until("it says what it waits for", || {
@@ -238,16 +228,12 @@ fn an_expired_transactional_id_is_taken_anew() {
     setup.create_topics();
     let (feed, expected) = workload(&setup, 1_000, 16);
     let (before, after) = feed.records.split_at(500);
-    let produce = |records: &[FeedRecord]| {
-        let records = records.to_vec();
-        Feed { records }.produce(&setup);
-    };
     let mut processor = Processor::start(&setup, 0);
-    produce(before);
+    produce(&setup, before);
     processor.wait_until_folded(&setup);
     std::thread::sleep(Duration::from_secs(6));
     let unsure = processor.said("commit_unsure");
-    produce(after);
+    produce(&setup, after);
     processor.wait_until_folded(&setup);
     assert!(
         processor.said("commit_unsure") > unsure,
@@ -256,4 +242,9 @@ fn an_expired_transactional_id_is_taken_anew() {
     );
     processor.stop();
     assert_result(&setup, "after the expiry", &expected);
+}
+
+fn produce(setup: &Setup, records: &[FeedRecord]) {
+    let records = records.to_vec();
+    Feed { records }.produce(setup);
 }
