@@ -225,7 +225,7 @@ fn what_is_said_of_a_partition_shows_as_gauges() {
     status.clock_millis = Some(1_767_225_600_000);
     status.last_commit_unix_millis = Some(1_767_225_700_500);
     status.conservation_residual = -1;
-    status.store.live_bytes = 5_000;
+    status.store.figures.live_bytes = 5_000;
     status.inputs = vec![InputStatus {
         topic: "api-calls".into(),
         position: 100,

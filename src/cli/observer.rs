@@ -297,16 +297,7 @@ impl Watch for Observer {
     fn sizes(&mut self, number: u16, store: &StoreFigures, dedup: &DedupFigures) {
         if let Some(status) = self.running.get_mut(&number) {
             status.store = StoreStatus {
-                keys_estimate: store.keys_estimate,
-                live_bytes: store.live_bytes,
-                total_bytes: store.total_bytes,
-                memtable_bytes: store.memtable_bytes,
-                table_reader_bytes: store.table_reader_bytes,
-                compaction_pending_bytes: store.compaction_pending_bytes,
-                compactions_running: store.compactions_running,
-                flushes_running: store.flushes_running,
-                immutable_memtables: store.immutable_memtables,
-                l0_files: store.l0_files,
+                figures: *store,
                 is_read_only: false,
                 dedup_ids: dedup.ids,
                 dedup_filter_bytes: dedup.filter_bytes,

@@ -145,9 +145,9 @@ fn dispositions(status: &PartitionStatus) -> Value {
 
 fn store_json(store: &StoreStatus) -> Value {
     json!({
-        "keys_estimate": store.keys_estimate,
-        "live_bytes": store.live_bytes,
-        "total_bytes": store.total_bytes,
+        "keys_estimate": store.figures.keys_estimate,
+        "live_bytes": store.figures.live_bytes,
+        "total_bytes": store.figures.total_bytes,
         "read_only": store.is_read_only,
         "dedup_ids": store.dedup_ids,
         "dedup_floor": instant(store.dedup_floor_millis),

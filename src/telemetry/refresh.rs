@@ -67,24 +67,28 @@ impl Telemetry {
             let sum: u64 = stores().map(of).sum();
             self.gauge(metric, sum as f64);
         };
-        sum(Metric::StoreKeys, |store| store.keys_estimate);
-        sum(Metric::StoreLiveBytes, |store| store.live_bytes);
-        sum(Metric::StoreTotalBytes, |store| store.total_bytes);
-        sum(Metric::StoreMemtableBytes, |store| store.memtable_bytes);
+        sum(Metric::StoreKeys, |store| store.figures.keys_estimate);
+        sum(Metric::StoreLiveBytes, |store| store.figures.live_bytes);
+        sum(Metric::StoreTotalBytes, |store| store.figures.total_bytes);
+        sum(Metric::StoreMemtableBytes, |store| {
+            store.figures.memtable_bytes
+        });
         sum(Metric::StoreTableReaderBytes, |store| {
-            store.table_reader_bytes
+            store.figures.table_reader_bytes
         });
         sum(Metric::StoreCompactionPendingBytes, |store| {
-            store.compaction_pending_bytes
+            store.figures.compaction_pending_bytes
         });
         sum(Metric::StoreCompactionsRunning, |store| {
-            store.compactions_running
+            store.figures.compactions_running
         });
-        sum(Metric::StoreFlushesRunning, |store| store.flushes_running);
+        sum(Metric::StoreFlushesRunning, |store| {
+            store.figures.flushes_running
+        });
         sum(Metric::StoreImmutableMemtables, |store| {
-            store.immutable_memtables
+            store.figures.immutable_memtables
         });
-        sum(Metric::StoreL0Files, |store| store.l0_files);
+        sum(Metric::StoreL0Files, |store| store.figures.l0_files);
         sum(Metric::StoreReadOnly, |store| u64::from(store.is_read_only));
         sum(Metric::DedupEntries, |store| store.dedup_ids);
         sum(Metric::DedupFilterBytes, |store| store.dedup_filter_bytes);

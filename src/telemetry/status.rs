@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::halt::Halt;
 use super::labels::ProcessState;
 use crate::billing::disposition::Dispositions;
+use crate::ports::log::StoreFigures;
 
 /// What a worker is doing about Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,16 +91,7 @@ pub struct InputStatus {
 /// Sizes of a partition's store, from RocksDB's properties; the metrics show sums over partitions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreStatus {
-    pub keys_estimate: u64,
-    pub live_bytes: u64,
-    pub total_bytes: u64,
-    pub memtable_bytes: u64,
-    pub table_reader_bytes: u64,
-    pub compaction_pending_bytes: u64,
-    pub compactions_running: u64,
-    pub flushes_running: u64,
-    pub immutable_memtables: u64,
-    pub l0_files: u64,
+    pub figures: StoreFigures,
     pub is_read_only: bool,
     /// Event ids remembered.
     pub dedup_ids: u64,
