@@ -37,6 +37,8 @@ pub struct Collected {
     pub account: Option<TeamAccount>,
     /// The earliest month that any event of the team is about.
     pub first_month: Option<Month>,
+    /// A folded event has a time within the month.
+    has_own: bool,
     pub lines: BTreeMap<(Month, LineKey), Line>,
     pub free: BTreeMap<MeterNo, FreeUse>,
     pub days: BTreeMap<(u8, MeterNo), Day>,
@@ -58,6 +60,7 @@ impl Collected {
             closes_at,
             account: None,
             first_month: None,
+            has_own: false,
             lines: BTreeMap::new(),
             free: BTreeMap::new(),
             days: BTreeMap::new(),
@@ -72,10 +75,7 @@ impl Collected {
 
     /// No record is about the month.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-            && self.free.is_empty()
-            && self.booked_later.is_empty()
-            && self.tallies.is_empty()
+        !self.has_own && self.lines.is_empty() && self.tallies.is_empty()
     }
 
     fn folded(
@@ -364,6 +364,7 @@ impl Collected {
 
     fn heard_of(&mut self, month: Month) {
         self.first_month = Some(self.first_month.map_or(month, |first| first.min(month)));
+        self.has_own |= month == self.month;
     }
 
     fn keep(&mut self, step: &Step) {
