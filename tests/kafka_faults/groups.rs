@@ -125,25 +125,33 @@ fn a_restore_longer_than_the_poll_interval() {
     }
     processor.wait_until_folded(&setup);
     processor.stop();
-    // Small fetches with a pause between them.
-    for line in [
-        "\"max.poll.interval.ms\" = 6000",
-        "\"queued.min.messages\" = 1",
-        "\"fetch.queue.backoff.ms\" = 700",
-        "\"max.partition.fetch.bytes\" = 20000",
-    ] {
-        setup.extra.push(("kafka", format!("{line}\n")));
+    // Small fetches with a pause between them. How many there are is the machine's affair: a busy one
+    // makes few commits, a fast one reads its queue empty before the client looks at it.
+    let mut took = Duration::ZERO;
+    for pause_millis in [700, 1_400, 2_800, 5_600] {
+        setup.extra.clear();
+        for line in [
+            "\"max.poll.interval.ms\" = 6000".to_owned(),
+            "\"queued.min.messages\" = 1".to_owned(),
+            format!("\"fetch.queue.backoff.ms\" = {pause_millis}"),
+            "\"max.partition.fetch.bytes\" = 20000".to_owned(),
+        ] {
+            setup.extra.push(("kafka", line + "\n"));
+        }
+        fs::remove_dir_all(setup.state(0)).expect("its state is gone");
+        let began = Instant::now();
+        let mut processor = Processor::start(&setup, 0);
+        processor.wait_until_runs(&setup);
+        took = began.elapsed();
+        for sign in ["are lost", "revoked partitions", "max.poll.interval"] {
+            assert_eq!(processor.said(sign), 0, "{}", processor.log());
+        }
+        processor.stop();
+        if took > Duration::from_secs(8) {
+            break;
+        }
     }
-    fs::remove_dir_all(setup.state(0)).expect("its state is gone");
-    let began = Instant::now();
-    let mut processor = Processor::start(&setup, 0);
-    processor.wait_until_runs(&setup);
-    let took = began.elapsed();
     assert!(took > Duration::from_secs(8), "a long restore: {took:?}");
-    for sign in ["are lost", "revoked partitions", "max.poll.interval"] {
-        assert_eq!(processor.said(sign), 0, "{}", processor.log());
-    }
-    processor.stop();
     setup.extra.clear();
     assert_result(&setup, "after the long restore", &expected);
 }

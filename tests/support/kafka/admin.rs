@@ -77,6 +77,22 @@ impl Broker {
         altered[0]
             .as_ref()
             .unwrap_or_else(|(_, code)| panic!("alter {config:?}: {code}"));
+        let deadline = Instant::now() + PATIENCE;
+        let is_in_force = || {
+            let described = wait(admin.describe_configs([&topic], &options())).expect("an answer");
+            let described = described[0].as_ref().expect("settings");
+            config.iter().all(|(key, value)| {
+                let mut entries = described.entries.iter();
+                entries.any(|entry| entry.name == *key && entry.value.as_deref() == Some(*value))
+            })
+        };
+        while !is_in_force() {
+            assert!(
+                Instant::now() < deadline,
+                "{config:?} do not come into force"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Deletes the records of a partition before `offset`, as retention does.
