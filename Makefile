@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test test-long lint chart bench clean
+.PHONY: help setup build demo demo-kafka test test-long lint chart image bench clean
 # cargo takes all processors by itself.
 .NOTPARALLEL:
 
@@ -20,7 +20,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## check for the tools that are needed; install what is missing (as root) or say how
-	@.ci/setup cargo-deny kafka registry chart
+	@.ci/setup cargo-deny kafka registry chart image
 
 build: ## compile the program
 	@.ci/setup
@@ -37,7 +37,7 @@ demo-kafka: ## two months of 300 teams through a real Apache Kafka
 	@.ci/demo-kafka $(meterfold) $(demo_kafka_dir)
 
 test: ## everything that a change must pass: lint, then all tests
-	@.ci/timed setup .ci/setup cargo-deny kafka registry chart
+	@.ci/timed setup .ci/setup cargo-deny kafka registry chart image
 	@.ci/timed lint .ci/lint
 	@.ci/timed build cargo test --release --locked --no-run
 	@.ci/timed tests cargo test --release --locked --no-fail-fast
@@ -59,6 +59,11 @@ chart: ## check the Helm chart, its alerts and its dashboards
 	@.ci/setup chart
 	@cargo build --release --locked
 	@.ci/chart $(meterfold)
+
+image: ## build the image around the program and look at it
+	@.ci/setup image
+	@cargo build --release --locked
+	@.ci/image $(meterfold)
 
 bench: ## measure; the figures go into the README
 	@.ci/setup kafka

@@ -53,27 +53,6 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
     none(strimzi::faults(&set));
 }
 
-/// The files of the image suffice to run the program, with nothing else to be seen and no rights.
-#[test]
-fn the_image_has_what_the_program_needs() {
-    let image = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_meterfold"));
-    let collected = Command::new(path(".ci/image-files"))
-        .args([program, image.path()])
-        .status()
-        .unwrap();
-    assert!(collected.success());
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "chroot"])
-        .arg(image.path())
-        .args(["/usr/bin/meterfold", "--version"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let shell = image.path().join("bin");
-    assert!(!shell.exists(), "{} is in the image", shell.display());
-}
-
 #[test]
 fn rules_and_boards_name_metrics_that_exist() {
     let documented = read("docs/metrics.md");
