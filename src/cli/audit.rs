@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::billing::time::Month;
+use crate::billing::time::{Instant, Month};
 use crate::config::Config;
 use crate::files::archive::reader::ArchiveEvidence;
 use crate::kafka::evidence::KafkaEvidence;
@@ -20,6 +20,7 @@ use crate::wire::rate_book::{self, BookChange};
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
+use super::rates;
 use super::scratch::Scratch;
 use progress::Progress;
 use report::{Audited, Verdict};
@@ -49,7 +50,7 @@ pub struct AuditArgs {
     timeout: TimeoutArgs,
     #[command(flatten)]
     what: What,
-    /// The month whose published events are compared (2026-01).
+    /// The month whose published events are compared (2026-01); last: the one before this month.
     #[arg(
         long,
         value_name = "MONTH",
@@ -275,5 +276,28 @@ pub fn parse_threads(text: &str) -> Result<usize, String> {
 }
 
 fn parse_month(text: &str) -> Result<Month, String> {
-    Month::parse(text).ok_or_else(|| "write it like 2026-01".to_owned())
+    named_month(text, rates::now())
+}
+
+/// `last` is for a job that proves each month once it is over.
+fn named_month(text: &str, now: Instant) -> Result<Month, String> {
+    match text {
+        "last" => Ok(now.month().previous()),
+        _ => Month::parse(text).ok_or_else(|| "write it like 2026-01, or last".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_month_is_the_one_before_this() {
+        let named = |text, now: &str| named_month(text, Instant::parse(now).unwrap());
+        let named = |text, now| named(text, now).map(|month| month.to_string());
+        assert_eq!(named("last", "2026-01-01T00:00:00Z").unwrap(), "2025-12");
+        assert_eq!(named("last", "2026-03-31T23:59:59Z").unwrap(), "2026-02");
+        assert_eq!(named("2026-01", "2027-01-01T00:00:00Z").unwrap(), "2026-01");
+        assert!(named("next", "2026-01-01T00:00:00Z").is_err());
+    }
 }

@@ -310,7 +310,8 @@ fn parse_instant(text: &str) -> Result<Instant, String> {
     Instant::parse(text).ok_or_else(|| "write it like 2026-01-10T10:00:00Z".to_owned())
 }
 
-fn now() -> Instant {
+/// The wall clock.
+pub fn now() -> Instant {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
