@@ -1,8 +1,12 @@
 //! The chart and what is watched by: value sets, alerts, dashboards, runbooks, and that they name what the
 //! program has. The tools are Helm, kubeconform and promtool, which `.ci/setup chart` fetches.
 
+#[path = "chart/objects.rs"]
+mod objects;
 #[path = "chart/strimzi.rs"]
 mod strimzi;
+#[path = "chart/values.rs"]
+mod values;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,18 +43,70 @@ fn none(faults: impl IntoIterator<Item = String>) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The text of a document between its marks is `wanted`; `UPDATE_DOCUMENTS` makes it so.
+#[track_caller]
+fn holds(name: &str, wanted: &str) {
+    let text = read(name);
+    let (head, rest) = text.split_once("<!-- begin -->\n").expect("begin");
+    let (written, tail) = rest.split_once("<!-- end -->").expect("end");
+    let wanted = format!("\n{wanted}\n");
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let text = format!("{head}<!-- begin -->\n{wanted}<!-- end -->{tail}");
+        fs::write(path(name), text).unwrap();
+        return;
+    }
+    assert_eq!(
+        written, wanted,
+        "{name}: run this test with UPDATE_DOCUMENTS=1"
+    );
+}
+
 #[test]
 fn value_sets_are_right_for_the_program_and_for_kubernetes() {
-    let objects = tempfile::tempdir().unwrap();
+    let rendered = tempfile::tempdir().unwrap();
     let output = Command::new(path(".ci/chart"))
-        .args([Path::new(env!("CARGO_BIN_EXE_meterfold")), objects.path()])
+        .args([Path::new(env!("CARGO_BIN_EXE_meterfold")), rendered.path()])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{error}");
-    let set = fs::read_to_string(objects.path().join("strimzi.yaml")).unwrap();
-    none(strimzi::faults(&set));
+    let set = |name: &str| fs::read_to_string(rendered.path().join(name)).unwrap();
+    none(strimzi::faults(&set("strimzi.yaml")));
+
+    let mut pods = 0;
+    for (name, _) in folder("helm/ci") {
+        let Some(name) = name.strip_suffix(".yaml") else {
+            continue;
+        };
+        let (count, faults) = objects::pods(&set(&format!("{name}.yaml")));
+        none(faults.iter().map(|fault| format!("{name}: {fault}")));
+        pods += count;
+    }
+    assert!(pods > 26, "{pods} pods found");
+
+    // Kubernetes refuses an upgrade that changes any of it.
+    for name in ["minimal", "names", "no-volume", "scaled"] {
+        assert_eq!(
+            objects::immutable(&set(&format!("{name}.yaml"))),
+            read(&format!("tests/chart/immutable/{name}.yaml")),
+            "{name}: whoever has installed the last release cannot upgrade to this"
+        );
+    }
+}
+
+#[test]
+fn the_readme_has_every_value() {
+    holds("helm/README.md", &values::table(&read("helm/values.yaml")));
+}
+
+#[test]
+fn the_chart_is_of_the_program_s_version_and_licence() {
+    let chart = read("helm/Chart.yaml");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("\nappVersion: {version}\n")));
+    assert!(chart.contains("\n  artifacthub.io/license: Apache-2.0\n"));
+    assert_eq!(read("helm/LICENSE"), read("LICENSE"));
 }
 
 #[test]
@@ -170,19 +226,4 @@ fn every_halt_has_its_way_out() {
     let codes = HaltCode::ALL.iter().map(|code| code.name());
     let missing = codes.filter(|code| !page.contains(&format!("\n### {code}\n")));
     none(missing.map(|code| format!("MeterfoldHalted.md says nothing of {code}")));
-}
-
-#[test]
-fn every_value_is_explained() {
-    let values = read("helm/values.yaml");
-    let lines: Vec<&str> = values.lines().collect();
-    let mut faults = Vec::new();
-    for (above, line) in lines.iter().zip(&lines[1..]) {
-        let is_value = line.contains(": ") && !line.trim_start().starts_with('#');
-        let is_inside = line.starts_with("    ");
-        if is_value && !is_inside && !above.trim_start().starts_with("# ") {
-            faults.push(format!("values.yaml: {line}: no word about it"));
-        }
-    }
-    none(faults);
 }

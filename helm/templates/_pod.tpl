@@ -16,6 +16,8 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
+{{/* Configuration, rate book and secrets: the arguments of both are the root, the ConfigMaps of
+     configuration and rate book, and the list of secrets. */}}
 {{- define "meterfold.fileMounts" -}}
 - name: config
   mountPath: /etc/meterfold/config
@@ -23,7 +25,7 @@ capabilities:
 - name: rates
   mountPath: /etc/meterfold/rates
   readOnly: true
-{{- range .Values.secretFiles }}
+{{- range index . 3 }}
 - name: secret-{{ .name }}
   mountPath: /etc/meterfold/secrets/{{ .name }}
   readOnly: true
@@ -33,14 +35,56 @@ capabilities:
 {{- define "meterfold.fileVolumes" -}}
 - name: config
   configMap:
-    name: {{ include "meterfold.fullname" . }}
+    name: {{ index . 1 }}
 - name: rates
   configMap:
-    name: {{ include "meterfold.rateBookConfigMap" . }}
-{{- range .Values.secretFiles }}
+    name: {{ index . 2 }}
+{{- range index . 3 }}
 - name: secret-{{ .name }}
+  {{- if .volume }}
+  {{- toYaml .volume | nindent 2 }}
+  {{- else }}
   secret:
     secretName: {{ .secret }}
     defaultMode: 0440
+  {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* A pod that runs one command, but for its containers and volumes. */}}
+{{- define "meterfold.oncePod" -}}
+restartPolicy: Never
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  {{- include "meterfold.podSecurity" . | nindent 2 }}
+{{- end -}}
+
+{{/* What checks configuration, topics and rights: the arguments are the root and the two ConfigMaps. */}}
+{{- define "meterfold.validatePod" -}}
+{{- $files := append . (index . 0).Values.secretFiles -}}
+{{- with index . 0 -}}
+{{ include "meterfold.oncePod" . }}
+serviceAccountName: {{ include "meterfold.fullname" . }}
+containers:
+  - name: validate
+    image: {{ include "meterfold.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args: [validate, --config, /etc/meterfold/config/meterfold.toml, --against-cluster]
+    resources:
+      requests: { cpu: 50m, memory: 128Mi }
+      limits: { memory: 128Mi }
+    securityContext:
+      {{- include "meterfold.containerSecurity" . | nindent 6 }}
+    volumeMounts:
+      {{- include "meterfold.fileMounts" $files | nindent 6 }}
+volumes:
+  {{- include "meterfold.fileVolumes" $files | nindent 2 }}
+{{- end -}}
 {{- end -}}

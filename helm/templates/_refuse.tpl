@@ -8,32 +8,22 @@
 {{- if not (index .Values.config.kafka "bootstrap.servers") -}}
 {{- fail "config.kafka has no bootstrap.servers: give the brokers as HOST:PORT,HOST:PORT" -}}
 {{- end -}}
-{{- range $name := list "sasl.password" "ssl.key.password" "ssl.key.pem" "ssl.keystore.password" "sasl.oauthbearer.client.secret" "sasl.oauthbearer.config" -}}
-{{- if hasKey $.Values.config.kafka $name -}}
-{{- fail (printf "config.kafka has %s, a secret: mount it with secretFiles and give its path as %s.file" $name $name) -}}
+{{- include "meterfold.refuseKafka" (dict "place" "config.kafka" "kafka" .Values.config.kafka "files" "secretFiles" "secretFiles" .Values.secretFiles) -}}
+{{- include "meterfold.refuseMemory" (dict "place" "resources" "resources" .Values.resources) -}}
+{{- with .Values.http.bearerTokenFile -}}
+{{- if not (include "meterfold.isMounted" (list $.Values.secretFiles .)) -}}
+{{- fail (printf "http.bearerTokenFile is %s, which no entry of secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $path := .Values.config.kafka -}}
-{{- if and (hasSuffix ".file" $name) (not (include "meterfold.isMounted" (list $ $path))) -}}
-{{- fail (printf "config.kafka: %s is %s, which no entry of secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" $name $path) -}}
-{{- end -}}
-{{- end -}}
-{{- $protocol := lower (dig "security.protocol" "plaintext" .Values.config.kafka) -}}
-{{- if and (hasPrefix "sasl_" $protocol) (not (index .Values.config.kafka "sasl.mechanism")) -}}
-{{- fail (printf "config.kafka: security.protocol is %s without a sasl.mechanism: give one, such as SCRAM-SHA-512" $protocol) -}}
-{{- end -}}
-{{- $mechanism := upper (dig "sasl.mechanism" "" .Values.config.kafka) -}}
-{{- if and (or (hasPrefix "SCRAM-" $mechanism) (eq $mechanism "PLAIN")) (not (index .Values.config.kafka "sasl.password.file")) -}}
-{{- fail (printf "config.kafka: sasl.mechanism is %s without a password: mount it with secretFiles and give sasl.password.file" $mechanism) -}}
+{{- if .Values.audit.enabled -}}
+{{- include "meterfold.refuseKafka" (dict "place" "audit.kafka" "kafka" (include "meterfold.auditKafka" . | fromYaml) "files" "audit.secretFiles" "secretFiles" .Values.audit.secretFiles) -}}
+{{- include "meterfold.refuseMemory" (dict "place" "audit.resources" "resources" .Values.audit.resources) -}}
 {{- end -}}
 {{- if and .Values.rateBook.inline .Values.rateBook.existingConfigMap -}}
 {{- fail "rateBook has both inline and existingConfigMap: give one" -}}
 {{- end -}}
 {{- if not (or .Values.rateBook.inline .Values.rateBook.existingConfigMap) -}}
 {{- fail "rateBook is empty: give the book in rateBook.inline, or a ConfigMap that holds it in rateBook.existingConfigMap" -}}
-{{- end -}}
-{{- if ne .Values.resources.requests.memory .Values.resources.limits.memory -}}
-{{- fail (printf "resources: %s of memory are requested and %s is the limit: give both the same, or the node may kill an instance at its peak" .Values.resources.requests.memory .Values.resources.limits.memory) -}}
 {{- end -}}
 {{- if gt (int .Values.updatePartition) (int .Values.replicaCount) -}}
 {{- fail (printf "updatePartition is %d, and there are %d instances: give at most so many" (int .Values.updatePartition) (int .Values.replicaCount)) -}}
@@ -57,12 +47,66 @@
 {{- if and .Values.strimzi.enabled (not .Values.strimzi.cluster) -}}
 {{- fail "strimzi is enabled without a cluster: give the name of the Kafka resource in strimzi.cluster" -}}
 {{- end -}}
+{{- $alerts := list -}}
+{{- range (.Files.Get "files/rules.yaml" | fromYaml).groups -}}
+{{- range .rules -}}
+{{- $alerts = append $alerts .alert -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.alerts.severities -}}
+{{- if not (has $name $alerts) -}}
+{{- fail (printf "alerts.severities: there is no alert %s; files/rules.yaml has them all" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
-{{/* Whether a path lies under a mounted secret: the arguments are the root and the path. */}}
+{{/* Properties of a client; kafka is what it gets, files the value by which its secrets are mounted. */}}
+{{- define "meterfold.refuseKafka" -}}
+{{- $place := .place -}}
+{{- $files := .files -}}
+{{- range $name := list "sasl.password" "ssl.key.password" "ssl.key.pem" "ssl.keystore.password" "sasl.oauthbearer.client.secret" "sasl.oauthbearer.config" -}}
+{{- if hasKey $.kafka $name -}}
+{{- fail (printf "%s has %s, a secret: mount it with %s and give its path as %s.file" $place $name $files $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $path := .kafka -}}
+{{- if and (hasSuffix ".file" $name) (not (include "meterfold.isMounted" (list $.secretFiles $path))) -}}
+{{- fail (printf "%s: %s is %s, which no entry of %s mounts: secrets appear under /etc/meterfold/secrets/NAME/" $place $name $path $files) -}}
+{{- end -}}
+{{- end -}}
+{{- $protocol := lower (dig "security.protocol" "plaintext" .kafka) -}}
+{{- if not (has $protocol (list "plaintext" "ssl" "sasl_plaintext" "sasl_ssl")) -}}
+{{- fail (printf "%s: security.protocol is %s: give ssl or sasl_ssl" $place $protocol) -}}
+{{- end -}}
+{{- if and (hasPrefix "sasl_" $protocol) (not (index .kafka "sasl.mechanism")) -}}
+{{- fail (printf "%s: security.protocol is %s without a sasl.mechanism: give one, such as SCRAM-SHA-512" $place $protocol) -}}
+{{- end -}}
+{{- $mechanism := upper (dig "sasl.mechanism" "" .kafka) -}}
+{{- if not (has $mechanism (list "" "PLAIN" "SCRAM-SHA-256" "SCRAM-SHA-512" "OAUTHBEARER")) -}}
+{{- fail (printf "%s: sasl.mechanism is %s: give SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER or PLAIN" $place $mechanism) -}}
+{{- end -}}
+{{- if and (or (hasPrefix "SCRAM-" $mechanism) (eq $mechanism "PLAIN")) (not (index .kafka "sasl.password.file")) -}}
+{{- fail (printf "%s: sasl.mechanism is %s without a password: mount it with %s and give sasl.password.file" $place $mechanism $files) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Teams, caches and what waits for a commit are bounded by the program, whatever the limit of the pod. */}}
+{{- define "meterfold.refuseMemory" -}}
+{{- $asked := .resources.requests.memory -}}
+{{- $limit := .resources.limits.memory -}}
+{{- if ne $asked $limit -}}
+{{- fail (printf "%s: %s of memory are requested and %s is the limit: give both the same, or the node may kill an instance at its peak" .place $asked $limit) -}}
+{{- end -}}
+{{- $unit := get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) (regexFind "[KMGT]i$" $limit) -}}
+{{- if lt (mul (int64 (regexFind "^[0-9]+" $limit)) $unit) 1572864 -}}
+{{- fail (printf "%s: %s of memory are less than the program may take: give at least 1536Mi" .place $limit) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether a path lies under a mounted secret: the arguments are the list of secrets and the path. */}}
 {{- define "meterfold.isMounted" -}}
 {{- $path := index . 1 -}}
-{{- range (index . 0).Values.secretFiles -}}
+{{- range index . 0 -}}
 {{- if hasPrefix (printf "/etc/meterfold/secrets/%s/" .name) $path -}}yes{{- end -}}
 {{- end -}}
 {{- end -}}

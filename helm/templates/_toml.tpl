@@ -1,16 +1,39 @@
-{{/* The configuration file. The instance's name and where it is reached come from the pod, as variables. */}}
+{{/* The configuration file of instances. Their names and where they are reached come from the pod, as variables. */}}
 {{- define "meterfold.toml" -}}
+{{ include "meterfold.tomlWithout" (list . .Values.config) }}
+
+[http]
+listen = "0.0.0.0:8080"
+{{- with .Values.http.bearerTokenFile }}
+bearer_token_file = {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* That of audits, with an identity of their own. */}}
+{{- define "meterfold.auditToml" -}}
+{{- $kafka := include "meterfold.auditKafka" . | fromYaml -}}
+{{ include "meterfold.tomlWithout" (list . (merge (dict "kafka" $kafka "registry" (pick .Values.config.registry "url")) (omit .Values.config "kafka" "registry"))) }}
+{{- end -}}
+
+{{- define "meterfold.auditKafka" -}}
+{{ mergeOverwrite (deepCopy .Values.config.kafka) .Values.audit.kafka | toYaml }}
+{{- end -}}
+
+{{/* Without [http]: the arguments are the root and the configuration. */}}
+{{- define "meterfold.tomlWithout" -}}
+{{- $config := index . 1 -}}
+{{- with index . 0 -}}
 application = {{ include "meterfold.application" . | quote }}
 rates = "/etc/meterfold/rates/{{ .Values.rateBook.key }}"
 state_dir = "/var/lib/meterfold/state"
 {{- $sections := list "kafka" "topics" "commit" "output" "registry" }}
-{{- range $key, $value := .Values.config }}
+{{- range $key, $value := $config }}
 {{- if not (has $key $sections) }}
 {{ $key }} = {{ include "meterfold.tomlValue" $value }}
 {{- end }}
 {{- end }}
 {{- range $section := $sections }}
-{{- with index $.Values.config $section }}
+{{- with index $config $section }}
 
 [{{ $section }}]
 {{- range $key, $value := . }}
@@ -18,9 +41,7 @@ state_dir = "/var/lib/meterfold/state"
 {{- end }}
 {{- end }}
 {{- end }}
-
-[http]
-listen = "0.0.0.0:8080"
+{{- end -}}
 {{- end -}}
 
 {{/* Numbers in values are floats, and the configuration wants whole ones. */}}

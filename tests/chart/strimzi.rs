@@ -44,6 +44,31 @@ pub fn faults(objects: &str) -> Vec<String> {
             faults.push(format!("{name}: the user has not {}", operations(rule)));
         }
     }
+    faults.extend(auditor_faults(objects, &rules));
+    faults
+}
+
+/// An auditor reads what he compares, and nothing else.
+fn auditor_faults(objects: &str, rules: &[TopicRules]) -> Vec<String> {
+    let (_, auditor) = objects
+        .split_once("kind: KafkaUser\nmetadata:\n  name: meterfold-audit\n")
+        .expect("a user for audits");
+    let auditor = auditor.split("\n---\n").next().unwrap_or_default();
+    let read: Vec<&str> = rules
+        .iter()
+        .map(|rule| rule.name.as_str())
+        .filter(|name| !name.ends_with("-changelog") && !name.ends_with("-dead-letters"))
+        .collect();
+    let rights = read.iter().map(|name| {
+        format!("name: {name}, patternType: literal }}\n        operations: [Read, Describe]\n")
+    });
+    let missing = rights.filter(|right| !auditor.contains(right));
+    let mut faults: Vec<String> = missing
+        .map(|right| format!("the auditor has not: {right}"))
+        .collect();
+    if auditor.matches("type: topic,").count() != read.len() {
+        faults.push("the auditor has rights to other topics".to_owned());
+    }
     faults
 }
 
