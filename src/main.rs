@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use meterfold::cli::{
-    archive, audit, dead_letters, explain, generate, inspect, panic, rates, recover, replay, run,
-    topics, validate,
+    archive, audit, completions, dead_letters, explain, generate, inspect, man, panic, rates,
+    recover, replay, run, streams, topics, validate,
 };
 
 #[global_allocator]
@@ -35,6 +35,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Validate(validate::ValidateArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -52,11 +54,13 @@ fn main() -> ExitCode {
         Command::Topics(args) => topics::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Completions(args) => completions::run(&args, Arguments::command()),
+        Command::Man(args) => man::run(&args, Arguments::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            streams::note(format_args!("{failure}"));
             ExitCode::from(failure.code)
         }
     }

@@ -22,6 +22,7 @@ use super::audit::{default_threads, identity, parse_threads, report};
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
 use super::scratch::Scratch;
+use super::streams;
 
 /// Copy what audits need beyond Kafka's retention into a directory
 #[derive(Args, Debug)]
@@ -93,7 +94,8 @@ pub fn run(args: ArchiveArgs) -> Result<(), Failure> {
             true => String::new(),
             false => format!(", the state after commit {}", snapshots.join(", ")),
         };
-        println!("partition {partition}: {records} records{kept}; now at {head}");
+        let line = format!("partition {partition}: {records} records{kept}; now at {head}\n");
+        streams::say(line.as_bytes())?;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ mod list;
 mod marks;
 mod replay;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -14,6 +13,7 @@ use crate::billing::event::DeadLetterReason;
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
+use super::streams;
 
 /// Look at dead letters, and send the repaired ones again
 #[derive(Args, Debug)]
@@ -124,9 +124,5 @@ fn reasons() -> PossibleValuesParser {
 }
 
 fn say(line: &[u8]) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
-    let written = output
-        .write_all(line)
-        .and_then(|()| output.write_all(b"\n"));
-    written.map_err(|error| Failure::failed(format!("standard output: {error}")))
+    streams::say(&[line, b"\n"].concat())
 }

@@ -20,7 +20,6 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +41,7 @@ use crate::store::memory::MemoryStore;
 use super::failure::Failure;
 use super::file_state;
 use super::replay::{Bar, POLICY, default_threads, parse_instant, parse_threads, run_failure};
+use super::streams;
 use collect::{Collected, Collector};
 use explanation::{AtClose, Explanation, Inputs, Outcome, Why, WouldBeInvoiced};
 use moves::remaining;
@@ -161,10 +161,7 @@ pub fn run(args: ExplainArgs) -> Result<(), Failure> {
         Format::Html => html::write(&explanation, &sections::of(&explanation, &inputs)),
         Format::Json => json::write(&explanation, &inputs),
     };
-    std::io::stdout()
-        .lock()
-        .write_all(shown.as_bytes())
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+    streams::say(shown.as_bytes())
 }
 
 /// Folds what `source` has of the team and explains the month. The source may be anything that

@@ -1,7 +1,7 @@
 //! `meterfold inspect`: reads what a file run left, offline: its state, or its invoices.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use clap::Args;
 
 use crate::billing::time::Month;
 use crate::files::outputs::DERIVED;
-use crate::processor::accounts;
+use crate::processor::accounts::{self, AccountsError};
 use crate::processor::partition::Partition;
 use crate::store::rocks::RocksStore;
 
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
 use super::invoice_table::Invoice;
+use super::streams;
 
 /// Show what a file run left: accounts from its state directory, or an invoice from its outputs.
 #[derive(Args)]
@@ -67,7 +68,6 @@ fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
         .map(|(number, store)| Partition::open(number, store, Arc::clone(&book), false, None))
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(&error))?;
-    let mut out = std::io::stdout().lock();
     if let Some(team) = team {
         let mut line = Vec::new();
         for partition in &partitions {
@@ -80,13 +80,13 @@ fn show_accounts(state: &Path, team: Option<&str>) -> Result<(), Failure> {
                 "{place}: team {team} was never heard of; check its spelling"
             )));
         }
-        return out
-            .write_all(&line)
-            .map_err(|error| Failure::failed(error.to_string()));
+        return streams::say(&line);
     }
-    accounts::write_all(&partitions, 1, &mut out)
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(())
+    let mut out = std::io::stdout().lock();
+    match accounts::write_all(&partitions, 1, &mut out) {
+        Err(AccountsError::Write(error)) => streams::written(Err(error)),
+        result => result.map(drop).map_err(|error| unusable(&error)),
+    }
 }
 
 /// The partitions of a state directory: those of a file run lie in one database, those of a worker
@@ -151,8 +151,7 @@ fn show_invoice(out: &Path, team: Option<&str>, month: Option<Month>) -> Result<
         1 => String::new(),
         found => format!("\nOne of {found} invoices; --team and --month choose another.\n"),
     };
-    write!(std::io::stdout().lock(), "{invoice}{more}")
-        .map_err(|error| Failure::failed(error.to_string()))
+    streams::say(format!("{invoice}{more}").as_bytes())
 }
 
 fn parse_month(text: &str) -> Result<Month, String> {

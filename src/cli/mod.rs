@@ -1,7 +1,11 @@
 //! Floor 4, the commands: one file a command; the only place that sees everything.
 
+// A reader may go away: streams.rs writes, for all of them.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod archive;
 pub mod audit;
+pub mod completions;
 mod config_args;
 pub mod dead_letters;
 pub mod explain;
@@ -10,6 +14,7 @@ mod file_state;
 pub mod generate;
 pub mod inspect;
 mod invoice_table;
+pub mod man;
 mod observer;
 pub mod panic;
 pub mod rates;
@@ -17,6 +22,7 @@ pub mod recover;
 pub mod replay;
 pub mod run;
 mod scratch;
+pub mod streams;
 mod summary;
 mod table;
 pub mod topics;

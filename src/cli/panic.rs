@@ -6,6 +6,8 @@
 
 use crate::processor::folding;
 
+use super::streams;
+
 /// The exit code of a panic, as without this hook.
 const PANICKED: i32 = 101;
 
@@ -16,10 +18,10 @@ pub fn end_process_on_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
         if let Some(record) = folding::current() {
-            eprintln!(
+            streams::note(format_args!(
                 "meterfold: this happened in the fold of {record}; nothing of it is committed: report \
                  it together with that record"
-            );
+            ));
         }
         signal_hook::low_level::exit(PANICKED);
     }));

@@ -6,13 +6,13 @@
 //! with a note, since a processor that has adopted them already keeps them.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::failure::Failure;
+use super::streams;
 use crate::billing::amount::print_price;
 use crate::billing::quote::{NoQuote, Quote, quote_credits, quote_tokens};
 use crate::billing::rate_book::{CardNo, ChargeMode, RateBook, RateCard, Regime};
@@ -301,9 +301,7 @@ fn invalid(path: &Path, faults: &BookFaults) -> Failure {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+    streams::say(text.as_bytes())
 }
 
 fn parse_instant(text: &str) -> Result<Instant, String> {

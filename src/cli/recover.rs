@@ -16,6 +16,7 @@ use crate::wire::rate_book;
 
 use super::config_args::ConfigArgs;
 use super::failure::Failure;
+use super::streams;
 
 /// Lead a partition out of a halt by a decision that is journaled
 #[derive(Args, Debug)]
@@ -87,15 +88,12 @@ pub fn run(args: RecoverArgs) -> Result<(), Failure> {
     let after = staged.log.as_ref().map(|log| log.witness);
     match log.commit(&[staged])? {
         Outcome::Committed(_) => {
-            println!(
-                "partition {}: {} after {before}",
-                args.partition,
-                decision.text()
-            );
+            let (partition, decision) = (args.partition, decision.text());
+            let mut said = format!("partition {partition}: {decision} after {before}\n");
             if let Some(after) = after {
-                println!("now at {after}");
+                said += &format!("now at {after}\n");
             }
-            Ok(())
+            streams::say(said.as_bytes())
         }
         Outcome::Unsure { reason, .. } => Err(Failure::failed(format!(
             "the outcome is not known: {reason}; try again, what was decided already is refused"

@@ -1,7 +1,7 @@
 //! `meterfold replay`: folds files with the same loop and store as everything else, and no service.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +23,7 @@ use crate::store::rocks::{Rocks, RocksStore};
 
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
+use super::streams;
 use super::summary::Summary;
 use super::what_if::{self, Pair, WHAT_IF};
 
@@ -99,10 +100,10 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     if let Some(state) = &args.state
         && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
     {
-        eprintln!(
+        streams::note(format_args!(
             "{}: these outputs were complete; the state of that run is now in place too",
             args.out.display()
-        );
+        ));
         return Ok(());
     }
     check_out_is_free(&args.out, args.force)?;
@@ -153,10 +154,8 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         drop(rocks);
         staged_out.publish().map_err(failed)?;
     }
-    // The outputs are in place: a reader that went away is no failure.
-    let _ = std::io::stdout()
-        .lock()
-        .write_all((summary.to_table(&args.out) + &compared).as_bytes());
+    // The outputs are in place, whatever becomes of the table.
+    let _ = streams::say((summary.to_table(&args.out) + &compared).as_bytes());
     Ok(())
 }
 

@@ -34,6 +34,7 @@ use crate::wire::rate_book;
 use super::config_args::ConfigArgs;
 use super::failure::Failure;
 use super::observer::{Observer, Outlook};
+use super::streams;
 
 /// Fold events from Kafka, exactly once
 #[derive(Args, Debug)]
@@ -73,8 +74,7 @@ const IDS_MAX: usize = 2_000_000;
 
 pub fn run(args: RunArgs) -> Result<(), Failure> {
     if args.print_default_config {
-        print!("{}", Config::default_document());
-        return Ok(());
+        return streams::say(Config::default_document().as_bytes());
     }
     let config = args.config.load()?;
     let book = read_book(&config)?;

@@ -1,6 +1,5 @@
 //! `meterfold topics`: makes the topics of a configuration, or says what is wrong with them.
 
-use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use crate::kafka::topics::{self, Severity, TopicFault};
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
+use super::streams;
 
 /// Make the topics with the right settings, or check them
 #[derive(Args, Debug)]
@@ -85,7 +85,7 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<usize, Failure> {
         .into_iter()
         .partition(|fault| fault.severity == Severity::Warning);
     for warning in warnings {
-        eprintln!("{warning}");
+        streams::note(format_args!("{warning}"));
     }
     if !errors.is_empty() {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -97,6 +97,5 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<usize, Failure> {
 }
 
 fn say(line: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+    streams::say(format!("{line}\n").as_bytes())
 }

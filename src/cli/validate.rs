@@ -1,7 +1,5 @@
 //! `meterfold validate`: whether `run` would start with a configuration, and against a cluster.
 
-use std::io::Write as _;
-
 use clap::Args;
 
 use crate::config::Config;
@@ -9,6 +7,7 @@ use crate::config::Config;
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
 use super::file_state;
+use super::streams;
 use super::topics;
 
 /// Check a configuration and its rate book, and against a cluster the topics and rights
@@ -36,15 +35,15 @@ pub struct ValidateArgs {
 
 pub fn run(args: ValidateArgs) -> Result<(), Failure> {
     if args.print_default_config {
-        return say(&Config::default_document());
+        return streams::say(Config::default_document().as_bytes());
     }
     let config = args.config.load()?;
     let book = check_book(&config)?;
     for broker in config.kafka.plaintext_brokers() {
-        eprintln!(
+        streams::note(format_args!(
             "warning: {broker} is reached in plain text; set kafka.\"security.protocol\" to ssl or \
              sasl_ssl"
-        );
+        ));
     }
     let mut said = format!("configuration and rate book {book} are valid\n");
     if args.against_cluster {
@@ -55,7 +54,7 @@ pub fn run(args: ValidateArgs) -> Result<(), Failure> {
             cluster.id()
         );
     }
-    say(&said)
+    streams::say(said.as_bytes())
 }
 
 /// The book's name.
@@ -66,11 +65,4 @@ fn check_book(config: &Config) -> Result<String, Failure> {
     })?;
     let book = file_state::read_book(&config.rates, &text)?;
     Ok(book.id.to_string())
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .lock()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
 }

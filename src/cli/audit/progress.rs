@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -95,10 +96,12 @@ impl Progress {
         let millis = self.began.elapsed().as_millis().max(1) as u64;
         let rate = (folded * 1_000 / millis).max(1);
         match self.total {
-            0 => eprintln!("{folded} records, {rate} records/s"),
+            0 => streams::note(format_args!("{folded} records, {rate} records/s")),
             total => {
                 let left = total.saturating_sub(folded) / rate;
-                eprintln!("{folded} of {total} records, {rate} records/s, {left} s left");
+                streams::note(format_args!(
+                    "{folded} of {total} records, {rate} records/s, {left} s left"
+                ));
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What an audit tells: text for a person, or one JSON object.
 
-use std::io::Write as _;
-
 use crate::billing::time::Month;
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 use crate::ports::evidence::EvidenceError;
 use crate::processor::audit::chain::{Chain, OperatorDecision};
 use crate::processor::audit::{Difference, Equal, Stop};
@@ -68,9 +67,7 @@ pub fn print(
             .iter()
             .for_each(|audited| text(audited, month, &mut out)),
     }
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(&out).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::failed(format!("standard output: {error}")))
+    streams::say(&out)
 }
 
 fn text(audited: &Audited, month: Option<Month>, out: &mut Vec<u8>) {

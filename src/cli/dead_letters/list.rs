@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::marks::Marks;
 use super::{ListArgs, say};
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 use crate::kafka::letters::{Letter, LetterReader};
 use crate::wire::object::Object;
 use crate::wire::trace::base64;
@@ -61,9 +62,11 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
     match end {
         ControlFlow::Break(Break::Failed(failure)) => return Err(failure),
         ControlFlow::Break(Break::Enough) => {
-            eprintln!("there are more than {count}; raise --limit to see them");
+            streams::note(format_args!(
+                "there are more than {count}; raise --limit to see them"
+            ));
         }
-        ControlFlow::Continue(()) if count == 0 => eprintln!("there are none"),
+        ControlFlow::Continue(()) if count == 0 => streams::note(format_args!("there are none")),
         ControlFlow::Continue(()) => {}
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::marks::Marks;
 use super::{ReplayArgs, say};
 use crate::billing::event::DeadLetterReason;
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 use crate::cli::writable_topic;
 use crate::config::Config;
 use crate::kafka::cluster::Cluster;
@@ -215,7 +216,7 @@ impl Replay<'_> {
 
     fn refuse(&mut self, place: &str, reason: &str) {
         self.refused += 1;
-        eprintln!("{place}: is not sent: {reason}");
+        streams::note(format_args!("{place}: is not sent: {reason}"));
     }
 
     fn conclude(&self) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Generated events as records of Kafka: under their team, in its partition, in order of recorded
 //! time, which is the record's time of creation. Clock ticks stay behind: they are for files.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -11,6 +11,7 @@ use super::name::Printer;
 use super::stream::Line;
 use crate::billing::event::Body;
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 use crate::cli::writable_topic;
 use crate::config::Config;
 use crate::kafka::client;
@@ -115,11 +116,8 @@ pub fn send(
         events,
     } in [Some(api_calls), accounts].into_iter().flatten()
     {
-        writeln!(
-            std::io::stdout().lock(),
-            "{name}: {events} events, over {partitions} partitions by team"
-        )
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))?;
+        let line = format!("{name}: {events} events, over {partitions} partitions by team\n");
+        streams::say(line.as_bytes())?;
     }
     Ok(())
 }

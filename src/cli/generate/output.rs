@@ -15,6 +15,7 @@ use super::random::hash;
 use super::stream::Line;
 use crate::billing::time::Instant;
 use crate::cli::failure::Failure;
+use crate::cli::streams;
 use crate::files::avro_container::{Codec, ContainerWriter};
 use crate::wire::{avro, event_json};
 
@@ -56,11 +57,7 @@ pub fn write(
     seed: u64,
 ) -> Result<(), Failure> {
     match target {
-        Target::Stdout => match encode(lines, io::stdout(), format, seed) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            result => result
-                .map_err(|error| Failure::failed(format!("standard output: {error}; run again"))),
-        },
+        Target::Stdout => streams::written(encode(lines, io::stdout(), format, seed)),
         Target::File { path, replace } => {
             let file = create(path, *replace)?;
             encode(lines, file, format, seed).map_err(|error| {
