@@ -8,6 +8,7 @@ use meterfold::cli::{
     archive, audit, completions, dead_letters, explain, generate, inspect, man, panic, rates,
     recover, replay, run, streams, topics, validate,
 };
+use meterfold::telemetry::log::LogFormat;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,7 +42,12 @@ enum Command {
 
 fn main() -> ExitCode {
     panic::end_process_on_panic();
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let format = match &command {
+        Command::Run(args) => args.log_format,
+        _ => LogFormat::Text,
+    };
+    let result = match command {
         Command::Run(args) => run::run(args),
         Command::Recover(args) => recover::run(args),
         Command::Replay(args) => replay::run(args),
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            streams::note(format_args!("{failure}"));
+            streams::note(format_args!("{}", failure.shown(format)));
             ExitCode::from(failure.code)
         }
     }

@@ -135,6 +135,43 @@ fn brokers_in_plain_text_are_warned_of() {
     );
 }
 
+/// For machines: a failure of `run` is one line of JSON, whatever it is about.
+#[test]
+fn a_run_says_in_json_why_it_failed() {
+    let directory = written("workers = 65\n");
+    let run = |more: &[&str]| {
+        let arguments = [
+            &["run", "--config", "meterfold.toml", "--log-format", "json"],
+            more,
+        ];
+        meterfold(&directory, &arguments.concat(), &[])
+    };
+    let error = refused(&run(&[]), 4);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let line: serde_json::Value = serde_json::from_str(&error).expect("JSON");
+    assert_eq!(line["event"], "failed");
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["exit_code"], 4);
+    let message = line["msg"].as_str().expect("words");
+    assert!(message.lines().count() > 1 && message.contains("workers"), "{message}");
+    let time = line["ts"].as_str().and_then(meterfold::billing::time::Instant::parse);
+    assert!(time.is_some(), "{error}");
+
+    // What comes later has lines of the log before it, of the same form.
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap();
+    let text = "rates = \"BOOK\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n";
+    let directory = written(&format!("{text}[http]\nlisten = \"{address}\"\n"));
+    let arguments = ["run", "--config", "meterfold.toml", "--log-format", "json"];
+    let error = refused(&meterfold(&directory, &arguments, &[]), 1);
+    let lines: Vec<serde_json::Value> = error
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    assert_eq!(events, ["plain_text", "failed"], "{error}");
+}
+
 #[test]
 fn secrets_are_on_no_stream() {
     let directory = written(&format!(

@@ -79,13 +79,18 @@ fn each_identity_works_with_the_rights_that_are_listed() {
         "dead-letters",
         "audit",
         "archive",
+        "run-without-group",
+        "run-without-transactions",
     ]
     .map(String::from);
     let broker = broker(users.clone());
     let mut scene = Scene::new(&broker, "rights", 2);
     for user in &users {
-        for right in rights(user, &scene.setup) {
-            grant(&broker, &[user], &right);
+        let (identity, missing) = user.split_once("-without-").unwrap_or((user, "nothing"));
+        for right in rights(identity, &scene.setup) {
+            if !right.is_needed_for(missing) {
+                grant(&broker, &[user], &right);
+            }
         }
     }
     become_user(&mut scene, "topics");
@@ -101,7 +106,18 @@ fn each_identity_works_with_the_rights_that_are_listed() {
     become_user(&mut scene, "run");
     scene.fold_share(2);
     scene.wait_until_empty();
-    succeeds(&command(&scene, &["validate", "--against-cluster"]));
+    let validate = |scene: &Scene<'_>| command(scene, &["validate", "--against-cluster"]);
+    succeeds(&validate(&scene));
+    for (user, words) in [
+        ("run-without-group", "--operation Read --group"),
+        ("run-without-transactions", "transactional id"),
+    ] {
+        become_user(&mut scene, user);
+        let output = validate(&scene);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(6), "{user}: {said}");
+        assert!(said.contains(words), "{user}: {said}");
+    }
 
     broker.delete_group(&scene.setup.name);
     scene.assert_halts("OFFSETS_MISSING", &["recover"]);

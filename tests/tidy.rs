@@ -9,6 +9,8 @@ mod documents;
 mod floors;
 #[path = "tidy/form.rs"]
 mod form;
+#[path = "tidy/lists.rs"]
+mod lists;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/words.rs"]
@@ -88,6 +90,45 @@ fn documents_show_what_the_program_has() {
     let faults =
         documents.flat_map(|source| documents::faults(source, &commands, makefile, &project));
     none(faults.chain(documents::silence(readme, &commands)));
+}
+
+#[test]
+fn every_code_of_a_log_line_is_documented() {
+    let project = project();
+    let logs = find(&project, "docs/logs.md");
+    let mut codes = lists::log_codes(&project);
+    assert!(codes.len() > 30, "{codes:?}");
+    // They have names, since more than one place speaks of them.
+    codes.extend(["failed error", "library warn"].map(str::to_owned));
+    none(lists::differences(
+        logs,
+        &lists::documented_log_codes(logs),
+        &codes,
+    ));
+}
+
+#[test]
+fn every_exit_code_is_documented() {
+    let project = project();
+    // 101 is how any Rust program ends in a panic.
+    let codes = meterfold::cli::failure::CODES;
+    let codes = codes.iter().chain(&[0, 101]).map(u8::to_string).collect();
+    for (path, heading) in [
+        ("README.md", "### Exit codes"),
+        ("docs/operate.md", "## Exit codes"),
+    ] {
+        let document = find(&project, path);
+        let written = lists::first_column(document, heading);
+        none(lists::differences(document, &written, &codes));
+    }
+}
+
+#[test]
+fn tests_that_documents_name_are_there() {
+    let project = project();
+    let security = find(&project, "SECURITY.md");
+    assert!(security.text.matches(".rs: ").count() > 15);
+    none(lists::absent_tests(security, &project));
 }
 
 #[test]
@@ -172,6 +213,32 @@ fn checks_bite() {
         &bad("src/a.rs", "// INV-77 and INV-1"),
         "//! - INV-1: so",
     ));
+
+    let table = |rows: &str| bad("docs/a.md", &format!("head\n| code |\n| --- |\n{rows}"));
+    let real = ["1".to_owned(), "2".to_owned()].into();
+    let listed = |rows: &str| {
+        let document = table(rows);
+        lists::differences(&document, &lists::first_column(&document, "head"), &real)
+    };
+    no(listed("| 1, `2` | x |\n"));
+    one(listed("| 1 | x |\n"));
+    one(listed("| 1, 2 | x |\n| 3 | x |\n"));
+    let line = bad(
+        "src/a.rs",
+        "tracing::warn!(\n    event = \"late\",\n    \"so\");",
+    );
+    let logged = lists::log_codes(&[line]);
+    let told = |row: &str| {
+        let document = bad("docs/logs.md", row);
+        lists::differences(&document, &lists::documented_log_codes(&document), &logged)
+    };
+    no(told("| `late` | warn | so |"));
+    assert_eq!(told("| `late` | info | so |").len(), 2);
+    let project = [bad("tests/a.rs", "fn is_so() {}")];
+    let absent = |text: &str| lists::absent_tests(&bad("SECURITY.md", text), &project);
+    no(absent("`a.rs: is_so`"));
+    one(absent("`a.rs: is_not`"));
+    one(absent("`b.rs: is_so`"));
 
     let commands = [
         Command {

@@ -6,9 +6,17 @@
 
 use std::fmt;
 
+use crate::billing::time::Instant;
 use crate::files::archive::ArchiveError;
+use crate::kafka::log::wall_millis;
+use crate::kafka::registry::RegistryError;
 use crate::ports::evidence::EvidenceError;
 use crate::ports::log::LogError;
+use crate::telemetry::log::{FAILED, LogFormat};
+use crate::wire::object::Object;
+
+/// Every exit code but 0. The documents say the same of each (`tests/tidy.rs`).
+pub const CODES: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130, 143];
 
 #[derive(Debug)]
 pub struct Failure {
@@ -50,10 +58,27 @@ impl Failure {
 
     /// Any other code of `interfaces.md` 4.
     pub fn new(code: u8, message: impl Into<String>) -> Failure {
+        debug_assert!(CODES.contains(&code), "{code} is in no document");
         Failure {
             code,
             message: message.into(),
         }
+    }
+
+    /// What standard error is told: the message, or a line as the log has them.
+    pub fn shown(&self, format: LogFormat) -> String {
+        if format == LogFormat::Text {
+            return self.message.clone();
+        }
+        let mut line = Vec::new();
+        let mut object = Object::begin(&mut line);
+        object.quoted("ts", Instant::from_millis(wall_millis()));
+        object.string("level", "error");
+        object.string("event", FAILED);
+        object.string("msg", &self.message);
+        object.literal("exit_code", self.code);
+        object.end();
+        String::from_utf8_lossy(&line).into_owned()
     }
 }
 
@@ -89,6 +114,17 @@ impl From<EvidenceError> for Failure {
             EvidenceError::Unreachable(_) => 5,
             EvidenceError::Denied(_) => 6,
             EvidenceError::Failed(_) => 1,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        let code = match &error {
+            RegistryError::Unreachable { .. } => 5,
+            RegistryError::NotAuthorised { .. } => 6,
+            RegistryError::Password(_) | RegistryError::Refused { .. } => 4,
         };
         Failure::new(code, error.to_string())
     }

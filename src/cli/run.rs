@@ -53,8 +53,9 @@ pub struct RunArgs {
     /// Print every key with its default and meaning, and end.
     #[arg(long)]
     print_default_config: bool,
+    /// Lines on standard error for a person, or each as a JSON object.
     #[arg(long, value_enum, default_value_t)]
-    log_format: LogFormat,
+    pub log_format: LogFormat,
     #[arg(long, value_enum, default_value_t)]
     log_level: LogLevel,
 }
@@ -85,6 +86,13 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
     };
     let _log =
         log::start(log_settings, &telemetry).map_err(|error| Failure::failed(error.to_string()))?;
+    for broker in config.kafka.plaintext_brokers() {
+        tracing::warn!(
+            event = "plain_text",
+            "usage and bills travel to {broker} in plain text; set kafka.\"security.protocol\" to ssl or \
+             sasl_ssl"
+        );
+    }
     let stop = stop_flag()?;
     let server = http::serve(config.http.listen, &telemetry, http::Limits::default())
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -264,10 +272,7 @@ fn derived_format(
             Err(error @ RegistryError::Unreachable { .. }) => {
                 wait(config, telemetry, stop, &error.to_string());
             }
-            Err(error @ RegistryError::NotAuthorised { .. }) => {
-                return Err(Failure::new(6, error.to_string()));
-            }
-            Err(error) => return Err(Failure::invalid(error.to_string())),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(None)

@@ -47,6 +47,12 @@ impl KafkaProperties {
         matches!(self.0.get(name), Some(Value::Secret(_)))
     }
 
+    /// The user's name, unless it came from a file and is not to be shown.
+    pub fn shown_user(&self) -> Option<&str> {
+        let is_shown = !self.is_secret("sasl.username");
+        self.get("sasl.username").filter(|_| is_shown)
+    }
+
     /// Milliseconds of a property, or what they are by default.
     pub fn millis(&self, name: &str, default: u64) -> u64 {
         let given = self.get(name).and_then(|text| text.parse().ok());

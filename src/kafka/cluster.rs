@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::config::Config;
 
 use super::client;
-use super::describe::{Described, describe_topics};
+use super::describe::{Described, GroupDescription, describe_group, describe_topics};
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ClusterError {
@@ -131,9 +131,56 @@ impl Cluster {
 
     /// Ids, partitions and rights, in the order of `topics`.
     pub fn describe(&self, topics: &[&str]) -> Result<Vec<Described>, ClusterError> {
-        self.probe.poll(Duration::ZERO);
+        hear(&self.probe);
         describe_topics(self.probe.client(), topics, self.timeout)
             .map_err(|code| self.error("describing topics", code, code.to_string()))
+    }
+
+    /// Members, state and rights of a group; None: there is none of the name.
+    pub fn group(&self, name: &str) -> Result<Option<GroupDescription>, ClusterError> {
+        hear(&self.probe);
+        describe_group(self.probe.client(), name, self.timeout)
+            .map_err(|code| self.error("describing the group", code, format!("{name}: {code}")))
+    }
+
+    /// Has a producer of this application made ready for transactions, as a worker's is: shows the
+    /// right to them, their coordinator, and whether the broker allows our time-out. Its identity is
+    /// nobody else's, so nobody is fenced, and no transaction begins.
+    pub fn check_transactions(&self, config: &Config) -> Result<(), ClusterError> {
+        let unmade = |error: KafkaError| ClusterError::Settings(error.to_string());
+        let mut settings = client::worker_producer(config, 0);
+        settings.set(
+            "transactional.id",
+            format!("{}-validate", config.application),
+        );
+        let producer: BaseProducer<Listener> = settings
+            .create_with_context(Listener::default())
+            .map_err(unmade)?;
+        let Err(error) = producer.init_transactions(self.timeout) else {
+            return Ok(());
+        };
+        let brokers = self.brokers.clone();
+        let code = match &error {
+            KafkaError::Transaction(error) => Some(error.code()),
+            error => error.rdkafka_error_code(),
+        };
+        let reason = match code {
+            Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
+                return Err(ClusterError::Settings(format!(
+                    "transaction.timeout.ms is above what {brokers} allow (transaction.max.timeout.ms)"
+                )));
+            }
+            Some(code) => format!("{}-: {code}", config.application),
+            None => error.to_string(),
+        };
+        let question = "initialising transactions of transactional id";
+        Err(ClusterError::of(
+            brokers,
+            self.timeout,
+            question,
+            code,
+            reason,
+        ))
     }
 
     /// The ids of topics that there are (`engine.md` 5, `TOPIC_REPLACED`).
@@ -161,7 +208,7 @@ impl Cluster {
 
     /// Log start and high watermark of a partition.
     pub fn watermarks(&self, topic: &str, partition: u16) -> Result<(i64, i64), ClusterError> {
-        self.probe.poll(Duration::ZERO);
+        hear(&self.probe);
         self.probe
             .client()
             .fetch_watermarks(topic, i32::from(partition), self.timeout)
@@ -266,7 +313,7 @@ impl Cluster {
         reason: String,
     ) -> ClusterError {
         let brokers = self.brokers.clone();
-        self.probe.poll(Duration::ZERO);
+        hear(&self.probe);
         if let Some(reason) = self.probe.context().refusal() {
             return ClusterError::Refused { brokers, reason };
         }
@@ -287,7 +334,7 @@ fn wait_for_id(
         if let Some(id) = probe.client().fetch_cluster_id(SLICE.min(left)) {
             return Ok(id);
         }
-        probe.poll(Duration::ZERO);
+        hear(probe);
         if let Some(reason) = probe.context().refusal() {
             let brokers = brokers.to_owned();
             return Err(ClusterError::Refused { brokers, reason });
@@ -295,6 +342,14 @@ fn wait_for_id(
         if left.is_zero() {
             return Err(unreachable(brokers, timeout, probe.context().last()));
         }
+    }
+}
+
+/// Takes in what the client has to say; with `debug` contexts that is much.
+fn hear(probe: &BaseProducer<Listener>) {
+    const EVENTS_MAX: usize = 1_024;
+    for _ in 0..EVENTS_MAX {
+        probe.poll(Duration::ZERO);
     }
 }
 

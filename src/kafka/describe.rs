@@ -1,4 +1,5 @@
-//! What brokers say of topics, their ids above all: librdkafka has this call, rdkafka 0.39 does not.
+//! What brokers say of topics, their ids above all, and of a group: librdkafka has these calls,
+//! rdkafka 0.39 does not.
 //!
 //! The only unsafe code of this folder's questions. Each native object lives in one function and
 //! goes at its end; what is returned is copied.
@@ -33,6 +34,15 @@ pub struct PartitionDescription {
     pub replicas_in_sync: usize,
 }
 
+/// A group of consumers as its coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// `Stable`, `Empty`, `PreparingRebalance` and such.
+    pub state: String,
+    pub members: usize,
+    pub can_read: bool,
+}
+
 /// A topic, or why nothing is said of it: `UnknownTopicOrPartition` where there is none.
 pub type Described = Result<TopicDescription, RDKafkaErrorCode>;
 
@@ -52,19 +62,82 @@ pub fn describe_topics<C: ClientContext>(
         .collect::<Result<_, _>>()
         .map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let timeout_millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
 
-    // SAFETY: the client outlives this function. Every object made here is destroyed here, after
-    // its last use: the request copies names and options; the event owns the descriptions, which
-    // are copied before it goes. A queue may be destroyed while its request is under way.
-    unsafe {
-        let handle = client.native_ptr();
+    // SAFETY: the collection copies the names, the request copies the collection, which goes at the
+    // end; `read_event` reads what the answer to this request is.
+    let described = unsafe {
         let collection =
             native::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let options = native::rd_kafka_AdminOptions_new(
-            handle,
+        let described = answered(
+            client,
             native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            timeout,
+            |handle, options, queue| {
+                native::rd_kafka_DescribeTopics(handle, collection, options, queue);
+            },
+            |event| read_event(event),
         );
+        native::rd_kafka_TopicCollection_destroy(collection);
+        described
+    };
+    described.map(|described| in_order_of(&names, &described))
+}
+
+/// Describes a group. None: there is none of the name, or it was never joined.
+///
+/// # Errors
+///
+/// The coordinator refuses, cannot be reached, or does not answer within `timeout`.
+pub fn describe_group<C: ClientContext>(
+    client: &Client<C>,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<GroupDescription>, RDKafkaErrorCode> {
+    let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
+    let mut names = [name.as_ptr()];
+    // SAFETY: the request copies the name; `read_group` reads what the answer to this request is.
+    unsafe {
+        answered(
+            client,
+            native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
+            timeout,
+            |handle, options, queue| {
+                native::rd_kafka_DescribeConsumerGroups(
+                    handle,
+                    names.as_mut_ptr(),
+                    names.len(),
+                    options,
+                    queue,
+                );
+            },
+            |event| read_group(event),
+        )
+    }
+}
+
+/// Asks for a description with the rights that belong to it, and reads the answer.
+///
+/// # Safety
+///
+/// `ask` enqueues one request of kind `operation`, and `read` reads an answer of that kind.
+unsafe fn answered<C: ClientContext, T>(
+    client: &Client<C>,
+    operation: native::rd_kafka_admin_op_t,
+    timeout: Duration,
+    ask: impl FnOnce(
+        *mut native::rd_kafka_t,
+        *const native::rd_kafka_AdminOptions_t,
+        *mut native::rd_kafka_queue_t,
+    ),
+    read: impl FnOnce(*mut native::rd_kafka_event_t) -> Result<T, RDKafkaErrorCode>,
+) -> Result<T, RDKafkaErrorCode> {
+    let timeout_millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client outlives this function. Every object made here is destroyed here, after
+    // its last use: the request copies the options; the event owns what is described, which is
+    // copied before it goes. A queue may be destroyed while its request is under way.
+    unsafe {
+        let handle = client.native_ptr();
+        let options = native::rd_kafka_AdminOptions_new(handle, operation);
         native::rd_kafka_AdminOptions_set_request_timeout(
             options,
             timeout_millis,
@@ -76,20 +149,64 @@ pub fn describe_topics<C: ClientContext>(
             native::rd_kafka_error_destroy(refusal);
         }
         let queue = native::rd_kafka_queue_new(handle);
-        native::rd_kafka_DescribeTopics(handle, collection, options, queue);
+        ask(handle, options, queue);
         // The request answers within its own timeout; this one is for a client that is stuck.
         let event = native::rd_kafka_queue_poll(queue, timeout_millis.saturating_add(1_000));
-        let described = if event.is_null() {
+        let found = if event.is_null() {
             Err(RDKafkaErrorCode::OperationTimedOut)
         } else {
-            let described = read_event(event);
+            let error = RDKafkaErrorCode::from(native::rd_kafka_event_error(event));
+            let found = match error {
+                RDKafkaErrorCode::NoError => read(event),
+                error => Err(error),
+            };
             native::rd_kafka_event_destroy(event);
-            described
+            found
         };
         native::rd_kafka_queue_destroy(queue);
         native::rd_kafka_AdminOptions_destroy(options);
-        native::rd_kafka_TopicCollection_destroy(collection);
-        described.map(|described| in_order_of(&names, &described))
+        found
+    }
+}
+
+/// # Safety
+///
+/// `event` is the answer to a request that describes one group.
+unsafe fn read_group(
+    event: *mut native::rd_kafka_event_t,
+) -> Result<Option<GroupDescription>, RDKafkaErrorCode> {
+    // SAFETY: by the caller; the result and all below it belong to the event.
+    unsafe {
+        let result = native::rd_kafka_event_DescribeConsumerGroups_result(event);
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::BadMessage);
+        }
+        let mut count = 0;
+        let groups = native::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        if count != 1 {
+            return Err(RDKafkaErrorCode::BadMessage);
+        }
+        let group = *groups;
+        let error = native::rd_kafka_ConsumerGroupDescription_error(group);
+        match RDKafkaErrorCode::from(native::rd_kafka_error_code(error)) {
+            RDKafkaErrorCode::NoError => {}
+            RDKafkaErrorCode::GroupIdNotFound => return Ok(None),
+            code => return Err(code),
+        }
+        let state = native::rd_kafka_ConsumerGroupDescription_state(group);
+        if state == native::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_DEAD {
+            return Ok(None);
+        }
+        let name = CStr::from_ptr(native::rd_kafka_consumer_group_state_name(state));
+        let mut count = 0;
+        let operations =
+            native::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &raw mut count);
+        let read = Operation::RD_KAFKA_ACL_OPERATION_READ;
+        Ok(Some(GroupDescription {
+            state: name.to_string_lossy().into_owned(),
+            members: native::rd_kafka_ConsumerGroupDescription_member_count(group),
+            can_read: (0..count).any(|index| *operations.add(index) == read),
+        }))
     }
 }
 
@@ -113,10 +230,6 @@ unsafe fn read_event(
 ) -> Result<Vec<(CString, Described)>, RDKafkaErrorCode> {
     // SAFETY: by the caller; the result and all below it belong to the event.
     unsafe {
-        let error = RDKafkaErrorCode::from(native::rd_kafka_event_error(event));
-        if error != RDKafkaErrorCode::NoError {
-            return Err(error);
-        }
         let result = native::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
             return Err(RDKafkaErrorCode::BadMessage);

@@ -88,8 +88,7 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, Clus
         .map(|(rules, _)| rules.name.as_str())
         .collect();
     let settings = cluster.settings(&there)?;
-    let is_shown = !config.kafka.is_secret("sasl.username");
-    let user = config.kafka.get("sasl.username").filter(|_| is_shown);
+    let user = config.kafka.shown_user();
     let mut faults = Vec::new();
     for (rules, described) in rules.iter().zip(&described) {
         let mender = Mender {

@@ -63,6 +63,8 @@ const CODES_MAX: usize = 256;
 
 /// The code of what the Kafka client says.
 pub const KAFKA_CLIENT: &str = "kafka_client";
+/// The code of the last line of a process that failed.
+pub const FAILED: &str = "failed";
 /// The code of what other libraries say through the crate `log`.
 pub const LIBRARY: &str = "library";
 

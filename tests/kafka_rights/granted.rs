@@ -17,6 +17,16 @@ pub struct Right {
 }
 
 impl Right {
+    /// Whether it is what "group" or "transactions" take beyond looking.
+    pub fn is_needed_for(&self, what: &str) -> bool {
+        let of_kind = match what {
+            "group" => self.kind == "--group",
+            "transactions" => self.kind == "--transactional-id",
+            _ => false,
+        };
+        of_kind && self.operation != "Describe"
+    }
+
     /// Whether a message says what is missing: the thing, or for topics any of them.
     pub fn is_named_by(&self, message: &str) -> bool {
         match self.kind {
