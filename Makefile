@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka test test-long lint chart image bench clean
+.PHONY: help setup build demo demo-kafka test test-long lint fuzz sbom sizes chart image bench clean
 # cargo takes all processors by itself.
 .NOTPARALLEL:
 
@@ -41,6 +41,7 @@ test: ## everything that a change must pass: lint, then all tests
 	@.ci/timed lint .ci/lint
 	@.ci/timed build cargo test --release --locked --no-run
 	@.ci/timed tests cargo test --release --locked --no-fail-fast
+	@.ci/timed fuzz .ci/fuzz 3
 
 test-long: export PROPTEST_CASES := 100000
 test-long: export KAFKA_CRASH_KILLS := 300
@@ -54,6 +55,15 @@ test-long: test ## the same at length: ten times the worlds, 300 kills, 50 zombi
 lint: ## form, findings of clippy, dependencies
 	@.ci/setup cargo-deny
 	@.ci/lint
+
+fuzz: ## a minute of coverage-guided fuzzing for each reader of bytes
+	@.ci/setup
+	@.ci/fuzz 60
+
+sbom: ## the bill of materials (CycloneDX) of the program, C and C++ libraries included
+	@cargo build --release --locked
+	@.ci/sbom $(meterfold) >$(CARGO_TARGET_DIR)/meterfold.cdx.json
+	@echo $(CARGO_TARGET_DIR)/meterfold.cdx.json
 
 chart: ## check the Helm chart, its alerts and its dashboards
 	@.ci/setup chart
@@ -70,6 +80,11 @@ bench: ## measure; the figures go into the README
 	@.ci/bench-peers $(bench_peers)
 	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay --bench audit
 	PIPELINE_PEER=$(bench_peers)/kafka-streams cargo bench --locked --bench pipeline
+
+sizes: ## measure bytes of state, topics and memory; the figures go into docs/operate.md
+	@.ci/setup kafka
+	@cargo build --release --locked
+	@.ci/sizes $(meterfold) $(CARGO_TARGET_DIR)/sizes
 
 clean: ## remove what was built
 	cargo clean
