@@ -93,8 +93,8 @@ pub enum Original {
     Truncated(Range<usize>),
 }
 
-/// Where state lives: the cells of one partition, in key order.
-pub trait Store: Send {
+/// The cells of one partition, in key order, as they may be read.
+pub trait Cells {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// One answer a key, in the order asked.
@@ -102,7 +102,10 @@ pub trait Store: Send {
 
     /// Visits the cells of `from..to` in key order until told to stop.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError>;
+}
 
+/// Where state lives: cells that one thread changes.
+pub trait Store: Cells + Send {
     /// Applies all changes or none.
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError>;
 }

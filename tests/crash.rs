@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, HashMap};
 use library::{Folded, Layout, StopAfter, open, state_digest};
 use meterfold::billing::time::Instant;
 use meterfold::files::memory::{CommitFailure, MemoryCommit, MemoryLog, MemoryLogError};
-use meterfold::ports::{Changes, Committer, Staged, Store};
+use meterfold::ports::{Cells, Changes, Committer, Staged, Store};
 use meterfold::processor::partition::Partition;
 use meterfold::processor::{RunError, accounts, run};
 use meterfold::store::memory::MemoryStore;

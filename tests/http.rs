@@ -6,12 +6,14 @@ mod client;
 #[path = "telemetry/exposition.rs"]
 mod exposition;
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{Answer, get, send};
-use meterfold::http::{self, Limits, Server};
+use meterfold::http::{self, Authentication, Limits, Owners, Queries, Server};
+use meterfold::store::views::Views;
 use meterfold::telemetry::{
     Halt, PartitionState, PartitionStatus, Settings, Telemetry, WorkerState,
 };
@@ -402,7 +404,8 @@ fn one_connection_too_many_takes_the_place_of_the_oldest() {
 #[test]
 fn a_port_that_is_taken_is_named_with_the_remedy() {
     let (server, telemetry) = serve(Limits::default());
-    let Err(error) = http::serve(server.address(), &telemetry, Limits::default()) else {
+    let Err(error) = http::serve(server.address(), &telemetry, no_teams(), Limits::default())
+    else {
         panic!("two servers on one port");
     };
     let text = error.to_string();
@@ -429,7 +432,8 @@ fn a_stopped_server_ends_its_answers_and_leaves_its_port() {
     check_closed(&mut idle, Duration::from_secs(1));
     check_closed(&mut half, Duration::from_secs(1));
     assert!(TcpStream::connect(address).is_err());
-    let again = http::serve(address, &telemetry, Limits::default()).expect("the port is free");
+    let again =
+        http::serve(address, &telemetry, no_teams(), Limits::default()).expect("the port is free");
     assert_eq!(get(again.address(), "/livez").status, 200);
 }
 
@@ -444,8 +448,15 @@ fn serve(limits: Limits) -> (Server, Telemetry) {
     };
     settings.build.version = "1.2.3".into();
     let telemetry = Telemetry::new(settings);
-    let server = http::serve(ANY_PORT.parse().unwrap(), &telemetry, limits).unwrap();
+    let server = http::serve(ANY_PORT.parse().unwrap(), &telemetry, no_teams(), limits).unwrap();
     (server, telemetry)
+}
+
+/// No partition runs here; `http_teams.rs` is about those that do.
+fn no_teams() -> Queries {
+    let authentication = Authentication::new(ANY_PORT.parse().unwrap(), None).unwrap();
+    let owners = Owners::new(None, || Ok(BTreeMap::new()));
+    Queries::new(Views::default(), 8, authentication, owners)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

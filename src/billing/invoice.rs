@@ -41,6 +41,51 @@ pub struct InvoiceLine {
     pub amount: Money,
 }
 
+/// How the team stood when a month closed: what its invoice tells beside the entries of the month,
+/// which never change after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    pub currency: Box<str>,
+    /// That of the team's country, by the card of the month's end.
+    pub tax_rate: Option<Decimal>,
+    pub balance: Tokens,
+    pub debt: Tokens,
+    /// Sorted by meter id; zero entries left out.
+    pub carry_over: Vec<(MeterNo, u64)>,
+}
+
+impl Closing {
+    /// How `account` stands at `clock`, for the invoice of `month`.
+    pub fn of(account: &TeamAccount, book: &RateBook, month: Month, clock: Instant) -> Closing {
+        let last_card = book.card_at(month.end().minus_millis(1));
+        let country = account.country.as_deref();
+        Closing {
+            currency: account
+                .currency
+                .as_deref()
+                .unwrap_or(DEFAULT_CURRENCY)
+                .into(),
+            tax_rate: country.and_then(|country| book.card(last_card?).tax_rate(country)),
+            balance: account.lots.balance(),
+            debt: account.debt,
+            carry_over: carry_over(account, book, clock),
+        }
+    }
+}
+
+impl Invoice {
+    /// What [`invoice_at`] needs to make this invoice again from its month.
+    pub fn closing(&self) -> Closing {
+        Closing {
+            currency: self.currency.clone(),
+            tax_rate: self.tax.map(|(rate, _)| rate),
+            balance: self.balance,
+            debt: self.debt,
+            carry_over: self.carry_over.clone(),
+        }
+    }
+}
+
 /// The invoice of `month` as of its close at `clock`.
 pub fn invoice(
     account: &TeamAccount,
@@ -48,13 +93,29 @@ pub fn invoice(
     month: Month,
     clock: Instant,
 ) -> Result<Invoice, Overflow> {
-    let currency = account.currency.as_deref().unwrap_or(DEFAULT_CURRENCY);
-    let minor_digits = book.minor_digits(currency).unwrap_or(2);
+    let closing = Closing::of(account, book, month, clock);
     let empty = TeamMonth::new(month);
-    let entries = account.month(month).unwrap_or(&empty);
+    invoice_at(account.month(month).unwrap_or(&empty), closing, book)
+}
+
+/// The invoice of the month of `entries`, for a team that stood as `closing` says when it closed.
+/// The same whenever it is made, since a closed month never changes.
+pub fn invoice_at(
+    entries: &TeamMonth,
+    closing: Closing,
+    book: &RateBook,
+) -> Result<Invoice, Overflow> {
+    let Closing {
+        currency,
+        tax_rate,
+        balance,
+        debt,
+        carry_over,
+    } = closing;
+    let minor_digits = book.minor_digits(&currency).unwrap_or(2);
     let mut subtotal = Money::zero(minor_digits);
     let mut line = |(key, booked): (LineKey, Booked)| -> Result<InvoiceLine, Overflow> {
-        let unit_price = book.card(key.card).price_per_token(currency);
+        let unit_price = book.card(key.card).price_per_token(&currency);
         let amount = match unit_price {
             Some(price) => booked.postpaid.amount(price, minor_digits)?,
             None => Money::zero(minor_digits),
@@ -75,26 +136,21 @@ pub fn invoice(
     for (usage_month, entry) in shown_adjustments(entries, book) {
         adjustments.push((usage_month, line(entry)?));
     }
-    let last_card = book.card_at(month.end().minus_millis(1));
-    let rate = account
-        .country
-        .as_deref()
-        .and_then(|country| book.card(last_card?).tax_rate(country));
-    let tax = rate
+    let tax = tax_rate
         .map(|rate| subtotal.tax(rate).map(|amount| (rate, amount)))
         .transpose()?;
     Ok(Invoice {
-        month,
-        currency: currency.into(),
+        month: entries.month,
+        currency,
         lines,
         adjustments,
         subtotal,
         tax,
         total: tax.map_or(Ok(subtotal), |(_, amount)| subtotal.plus(amount))?,
         free_usage: by_meter_id(book, entries.free_used.iter().copied()),
-        balance: account.lots.balance(),
-        debt: account.debt,
-        carry_over: carry_over(account, book, clock),
+        balance,
+        debt,
+        carry_over,
     })
 }
 

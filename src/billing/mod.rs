@@ -14,6 +14,7 @@
     clippy::panic
 )]
 
+pub mod access;
 pub mod account;
 pub mod amount;
 pub mod classify;
@@ -24,6 +25,7 @@ pub mod disposition;
 pub mod enrolment;
 pub mod event;
 pub mod fold;
+pub mod free_cap;
 pub mod funding;
 pub mod invoice;
 pub mod lot;

@@ -143,7 +143,7 @@ pub fn run(args: ExplainArgs) -> Result<(), Failure> {
             9,
             format!(
                 "team {}, {}: {broken}; the explanation is not shown, since it would not be true",
-                super::table::printable(&question.team),
+                crate::wire::shown_text::printable(&question.team),
                 question.month
             ),
         ),
@@ -302,7 +302,7 @@ fn known(
     question: &Question,
     clock: Option<Instant>,
 ) -> Result<Instant, ExplainError> {
-    let team = super::table::printable(&question.team);
+    let team = crate::wire::shown_text::printable(&question.team);
     let month = question.month;
     let unknown = |what: String| Err(ExplainError::Unknown(what));
     let Some(clock) = clock else {
@@ -336,7 +336,7 @@ fn meter_named(book: &RateBook, name: &str) -> Result<MeterNo, Failure> {
         let all: Vec<&str> = book.meters.iter().map(AsRef::as_ref).collect();
         Failure::usage(format!(
             "--line {}: the rate book has no such meter; it has {}",
-            super::table::printable(name),
+            crate::wire::shown_text::printable(name),
             all.join(", ")
         ))
     })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::billing::rate_book::RateBook;
 use crate::files::outputs::SUMMARY;
 use crate::files::workspace::Staged;
-use crate::ports::{Changes, Store};
+use crate::ports::{Cells, Changes, Store};
 use crate::store::rocks::{Rocks, RocksStore};
 use crate::wire::cells;
 use crate::wire::keys;

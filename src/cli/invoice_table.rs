@@ -8,7 +8,9 @@ use std::fmt::{self, Display};
 
 use serde::Deserialize;
 
-use super::table::{aligned, printable};
+use crate::wire::shown_text::printable;
+
+use super::table::aligned;
 
 const TYPE: &str = "meterfold.monthly-invoice.v1";
 

@@ -6,8 +6,8 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as Monotonic};
 
@@ -26,6 +26,7 @@ use crate::processor::partition::{BookText, TIMERS_PER_STRETCH};
 use crate::processor::start::StartSettings;
 use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
 use crate::store::directory::Directory;
+use crate::store::views::Views;
 use crate::telemetry::log::{self, LogFormat, LogLevel};
 use crate::telemetry::{Build, Settings, Telemetry, WorkerState};
 use crate::wire::meta::FOLD_VERSION;
@@ -61,6 +62,8 @@ pub struct RunArgs {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a question who serves a partition.
+const OWNERS_TIMEOUT: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const REST_MORE_MILLIS_MAX: u64 = 15_000;
 /// A missing offset is believed after so long.
@@ -94,11 +97,46 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
         );
     }
     let stop = stop_flag()?;
-    let server = http::serve(config.http.listen, &telemetry, http::Limits::default())
+    let views = Views::default();
+    let queries = queries(&config, &views)?;
+    let limits = http::Limits::default();
+    let server = http::serve(config.http.listen, &telemetry, queries, limits)
         .map_err(|error| Failure::failed(error.to_string()))?;
-    let result = process(&config, book, &telemetry, &stop);
+    let result = process(&config, book, &telemetry, views, &stop);
     server.stop();
     result
+}
+
+/// What questions about teams are answered from: what runs here, and who runs the rest.
+fn queries(config: &Config, views: &Views) -> Result<http::Queries, Failure> {
+    let token_file = config.http.bearer_token_file.clone();
+    let authentication = http::Authentication::new(config.http.listen, token_file)
+        .map_err(|error| Failure::invalid(format!("http.bearer_token_file: {error}")))?;
+    let own = config.http.advertised.clone();
+    let asked_by = config.clone();
+    // Connected at the first question; a client that failed gives way to a new one.
+    let cluster: Mutex<Option<Cluster>> = Mutex::new(None);
+    let owners = http::Owners::new(own, move || {
+        let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        let connected = match cluster.take() {
+            Some(connected) => Ok(connected),
+            None => Cluster::connect(&asked_by, OWNERS_TIMEOUT),
+        };
+        let (application, topic) = (&asked_by.application, &asked_by.topics.api_calls);
+        let asked = connected.and_then(|connected| {
+            let owners = connected.owners(application, topic)?;
+            *cluster = Some(connected);
+            Ok(owners)
+        });
+        asked.map_err(|error| error.to_string())
+    });
+    let partitions = config.topics.partitions;
+    Ok(http::Queries::new(
+        views.clone(),
+        partitions,
+        authentication,
+        owners,
+    ))
 }
 
 fn read_book(config: &Config) -> Result<BookText, Failure> {
@@ -155,6 +193,7 @@ fn process(
     config: &Config,
     book: BookText,
     telemetry: &Telemetry,
+    views: Views,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let Some(cluster) = reach(config, telemetry, stop)? else {
@@ -169,6 +208,7 @@ fn process(
         let path: &PathBuf = &config.state_dir;
         Failure::state(format!("state_dir: {}: {error}", path.display()))
     })?;
+    let stores = stores.showing(views);
     let outlook = Arc::new(Outlook::new(config.workers));
     let worker_stop = Arc::new(AtomicBool::new(false));
     let workers: Vec<JoinHandle<Result<(), WorkerError>>> = (0..config.workers)

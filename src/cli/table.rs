@@ -1,4 +1,4 @@
-//! Tables and names as text for a person.
+//! Tables as text for a person.
 
 use std::fmt::Write;
 
@@ -29,22 +29,4 @@ pub fn aligned_rows(rows: &[&[String]], name_columns: usize) -> String {
         table.push('\n');
     }
     table
-}
-
-/// A name without the power to steer a terminal.
-pub fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for letter in name.chars() {
-        if letter.is_control() || is_direction(letter) {
-            text.extend(letter.escape_default());
-        } else {
-            text.push(letter);
-        }
-    }
-    text
-}
-
-/// Marks that change the direction of the text after them.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -92,7 +92,7 @@ fn check_group(cluster: &Cluster, config: &Config) -> Result<String, Failure> {
             ),
         ));
     }
-    let (state, members) = (group.state, group.members);
+    let (state, members) = (group.state, group.members.len());
     Ok(format!("group {name} is {state} with {members} members\n"))
 }
 

@@ -1,15 +1,23 @@
 //! Floor 3, HTTP: the edge through which others look at the process (`interfaces.md` 6). Health,
-//! metrics and status; it changes nothing and tells nothing of a team.
+//! metrics and status for operators; accounts, invoices and access of teams for gateways and hubs.
+//! It changes nothing.
 //!
 //! It runs on a tokio runtime with threads of its own, and everything that a client may hold is
 //! bounded: neither a flood of requests nor two hundred slow readers reach the fold (F73).
 
+mod authentication;
 mod connections;
+mod html;
+mod owners;
 mod problem;
 mod routes;
 mod status;
+mod target;
+mod teams;
+mod usage_page;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -18,10 +26,15 @@ use tokio::task::JoinHandle;
 
 use crate::telemetry::Telemetry;
 
+pub use authentication::Authentication;
 pub use connections::Limits;
+pub use owners::Owners;
+pub use teams::Queries;
 
 /// Threads of the runtime: one that answers while the other renders metrics.
 const THREADS: usize = 2;
+/// Threads that may wait: for reads of stores, for the group, for the file of the token.
+const BLOCKING_THREADS: usize = teams::READS_MAX + 2;
 /// How long [`Server::stop`] waits for answers under way.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -45,11 +58,12 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// Listens on `listen` and answers from `telemetry`, on threads of its own. Neither this nor
-/// [`Server::stop`] may be called on a thread of a tokio runtime.
+/// Listens on `listen` and answers from `telemetry` and `queries`, on threads of its own. Neither
+/// this nor [`Server::stop`] may be called on a thread of a tokio runtime.
 pub fn serve(
     listen: SocketAddr,
     telemetry: &Telemetry,
+    queries: Queries,
     limits: Limits,
 ) -> Result<Server, HttpError> {
     let refused = |error| HttpError::Listen { listen, error };
@@ -59,6 +73,7 @@ pub fn serve(
     let mut builder = Builder::new_multi_thread();
     builder
         .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("http")
         .enable_all();
     let runtime = builder.build().map_err(HttpError::Runtime)?;
@@ -67,7 +82,7 @@ pub fn serve(
         tokio::net::TcpListener::from_std(listener).map_err(refused)?
     };
     let (stop, stopped) = watch::channel(false);
-    let router = routes::router(telemetry);
+    let router = routes::router(telemetry, Arc::new(queries));
     let accept = connections::accept(listener, router, telemetry.clone(), limits, stopped);
     let accepting = Some(runtime.spawn(accept));
     tracing::info!(event = "http_listening", address = %address, "serves health, metrics and status");

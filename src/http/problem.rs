@@ -1,23 +1,63 @@
 //! Errors as `application/problem+json` (RFC 9457). What a client sent is never repeated.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
-/// An error: its status, what it is about, and, of a probe, each reason.
+/// An error: its status, what it is about and what helps.
+#[derive(Debug)]
 pub struct Problem {
     pub status: StatusCode,
-    pub detail: &'static str,
+    pub detail: Cow<'static, str>,
+    /// Of a probe: each reason.
     pub reasons: Vec<String>,
+    /// Of a team that another instance serves: `http://HOST:PORT` of that one.
+    pub owner: Option<String>,
 }
 
+/// What a client may ask again after; seconds.
+const RETRY_AFTER: &str = "1";
+
 impl Problem {
-    pub fn new(status: StatusCode, detail: &'static str) -> Problem {
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem {
             status,
-            detail,
+            detail: detail.into(),
             reasons: Vec::new(),
+            owner: None,
+        }
+    }
+
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    pub fn failed() -> Problem {
+        let detail = "the answer failed; the log of the process says why";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// The headers that its status asks for.
+    pub fn headers(&self) -> Vec<(header::HeaderName, HeaderValue)> {
+        let header = |name, value| vec![(name, HeaderValue::from_static(value))];
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => header(header::ALLOW, "GET, HEAD"),
+            StatusCode::SERVICE_UNAVAILABLE => header(header::RETRY_AFTER, RETRY_AFTER),
+            StatusCode::UNAUTHORIZED => {
+                header(header::WWW_AUTHENTICATE, "Bearer realm=\"meterfold\"")
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -31,15 +71,15 @@ impl IntoResponse for Problem {
             "detail": self.detail,
         });
         if !self.reasons.is_empty() {
-            problem["reasons"] = self.reasons.into();
+            problem["reasons"] = self.reasons.clone().into();
+        }
+        if let Some(owner) = &self.owner {
+            problem["owner"] = owner.clone().into();
         }
         let content_type = (header::CONTENT_TYPE, "application/problem+json");
         let mut response =
             (self.status, [content_type], problem.to_string() + "\n").into_response();
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(header::ALLOW, allowed);
-        }
+        response.headers_mut().extend(self.headers());
         response
     }
 }

@@ -1,5 +1,6 @@
 //! Which path answers what. Probes say 200 or 503; only `GET` and `HEAD`; nothing has an effect.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -11,6 +12,8 @@ use axum::routing::get;
 
 use super::problem::Problem;
 use super::status;
+use super::target::Target;
+use super::teams::{self, Queries};
 use crate::telemetry::labels::{HTTP_CODES, HTTP_PATHS};
 use crate::telemetry::{Format, Telemetry};
 
@@ -20,18 +23,22 @@ const HEADERS: [(HeaderName, &str); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
-/// The whole of the surface; queries about teams join here as `/v1`.
-pub fn router(telemetry: &Telemetry) -> Router {
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
+
+/// The whole of the surface.
+pub fn router(telemetry: &Telemetry, queries: Arc<Queries>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/status", get(status))
+        .route("/openapi.json", get(openapi))
+        .with_state(telemetry.clone())
+        .merge(teams::router(queries))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(telemetry.clone(), observe))
-        .with_state(telemetry.clone())
 }
 
 async fn metrics(State(telemetry): State<Telemetry>, headers: HeaderMap) -> Response {
@@ -70,8 +77,15 @@ async fn status(State(telemetry): State<Telemetry>) -> Response {
     ([content_type], status::json(&telemetry)).into_response()
 }
 
+/// What there is to ask, for programs.
+async fn openapi() -> Response {
+    let content_type = (header::CONTENT_TYPE, "application/json");
+    ([content_type], OPENAPI).into_response()
+}
+
 async fn not_found() -> Problem {
-    let detail = "there are /metrics, /livez, /readyz, /startupz and /status";
+    let detail = "there are /metrics, /livez, /readyz, /startupz, /status, /openapi.json, \
+                  /v1/teams/{team} and /teams/{team}";
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
@@ -109,7 +123,7 @@ async fn observe(State(telemetry): State<Telemetry>, request: Request, next: Nex
     let begun = Instant::now();
     let path = request.uri().path();
     let known = HTTP_PATHS.iter().find(|known| **known == path);
-    let path = known.copied().unwrap_or("other");
+    let path = known.copied().unwrap_or_else(|| Target::template(path));
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         response

@@ -1,5 +1,5 @@
-//! What brokers say of topics, their ids above all, and of a group: librdkafka has these calls,
-//! rdkafka 0.39 does not.
+//! What brokers say of topics, their ids above all, and of a group under either protocol: librdkafka
+//! has these calls, rdkafka 0.39 does not.
 //!
 //! The only unsafe code of this folder's questions. Each native object lives in one function and
 //! goes at its end; what is returned is copied.
@@ -39,8 +39,16 @@ pub struct PartitionDescription {
 pub struct GroupDescription {
     /// `Stable`, `Empty`, `PreparingRebalance` and such.
     pub state: String,
-    pub members: usize,
+    pub members: Vec<MemberDescription>,
     pub can_read: bool,
+}
+
+/// A member of a group: how its client calls itself, and what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    pub client_id: String,
+    /// (topic, partition).
+    pub assigned: Vec<(String, i32)>,
 }
 
 /// A topic, or why nothing is said of it: `UnknownTopicOrPartition` where there is none.
@@ -202,11 +210,45 @@ unsafe fn read_group(
         let operations =
             native::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &raw mut count);
         let read = Operation::RD_KAFKA_ACL_OPERATION_READ;
+        let members = native::rd_kafka_ConsumerGroupDescription_member_count(group);
+        let members = (0..members).map(|index| {
+            read_member(native::rd_kafka_ConsumerGroupDescription_member(
+                group, index,
+            ))
+        });
         Ok(Some(GroupDescription {
             state: name.to_string_lossy().into_owned(),
-            members: native::rd_kafka_ConsumerGroupDescription_member_count(group),
+            members: members.collect(),
             can_read: (0..count).any(|index| *operations.add(index) == read),
         }))
+    }
+}
+
+/// # Safety
+///
+/// `member` belongs to an event that lives.
+unsafe fn read_member(member: *const native::rd_kafka_MemberDescription_t) -> MemberDescription {
+    // SAFETY: by the caller; every pointer asked for here belongs to the same event.
+    unsafe {
+        let text = |text: *const c_char| match text.is_null() {
+            true => String::new(),
+            false => CStr::from_ptr(text).to_string_lossy().into_owned(),
+        };
+        let mut assigned = Vec::new();
+        let assignment = native::rd_kafka_MemberDescription_assignment(member);
+        if !assignment.is_null() {
+            let list = native::rd_kafka_MemberAssignment_partitions(assignment);
+            if !list.is_null() {
+                for index in 0..usize::try_from((*list).cnt).unwrap_or_default() {
+                    let element = &*(*list).elems.add(index);
+                    assigned.push((text(element.topic), element.partition));
+                }
+            }
+        }
+        MemberDescription {
+            client_id: text(native::rd_kafka_MemberDescription_client_id(member)),
+            assigned,
+        }
     }
 }
 

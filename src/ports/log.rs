@@ -3,8 +3,10 @@
 //! A worker takes records and news of ownership, commits transactions, and reads what it needs to
 //! start a partition. Kafka stands behind it; a simulator may.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::billing::rate_book::RateBook;
 use crate::billing::time::Instant;
 
 use super::{Batch, Staged, Store, StoreError};
@@ -260,7 +262,13 @@ pub trait Stores {
         StoreFigures::default()
     }
 
-    /// Gives the partition back to this process. The store is closed.
+    /// The partition runs on `store`, under `book`: others may read it, until it is hidden or closed.
+    fn show(&mut self, _partition: u16, _store: &Self::Store, _book: &Arc<RateBook>) {}
+
+    /// Nobody reads the partition any more once this returns.
+    fn hide(&mut self, _partition: u16) {}
+
+    /// Gives the partition back to this process. The store is closed, and hidden before.
     fn close(&mut self, partition: u16, store: Self::Store);
 
     /// Puts a closed store away: out of use (bytes kept) or for good.

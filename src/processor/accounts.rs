@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use crate::billing::context::Context;
-use crate::billing::month::TeamMonth;
 use crate::billing::time::Instant;
 use crate::ports::{Store, StoreError};
-use crate::wire::{account_line, cells, keys};
+use crate::store::cells;
+use crate::wire::{account_line, keys};
 
-use super::partition::{Partition, corrupt, join_parts};
+use super::partition::Partition;
 
 /// Teams read from a partition at a time.
 const CHUNK_TEAMS: usize = 500;
@@ -145,14 +145,8 @@ fn write_line<S: Store>(
     out: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
     let store = partition.store();
-    let (value, _) = join_parts(store, team, first_part)?;
-    let cell =
-        cells::decode_team(&value, |_| {}).map_err(|fault| corrupt(&keys::team(team, 0), fault))?;
-    let settled = if cell.settled_months > 0 {
-        settled_months(store, team)?
-    } else {
-        Vec::new()
-    };
+    let cell = cells::decode_team(store, team, first_part)?;
+    let settled = cells::settled_months(store, team, &cell)?;
     let context = Context::new(
         partition.book(),
         partition.clock().unwrap_or(Instant::EPOCH),
@@ -160,34 +154,4 @@ fn write_line<S: Store>(
     account_line::write(team, &cell.account, &settled, &context, out);
     out.push(b'\n');
     Ok(())
-}
-
-/// A team's months that have cells of their own, ascending.
-fn settled_months(store: &impl Store, team: &str) -> Result<Vec<TeamMonth>, StoreError> {
-    let from = keys::team_prefix(keys::MONTH, team);
-    let mut to = from.clone();
-    to.push(0xff);
-    let mut values: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut fault = None;
-    store.scan(&from, &to, &mut |key, part| {
-        let is_first = key.ends_with(&[0, 0]);
-        match cells::first_part(part) {
-            Ok((_, head)) if is_first => values.push((key.to_vec(), head.to_vec())),
-            Ok(_) | Err(_) if !is_first => {
-                if let Some((_, value)) = values.last_mut() {
-                    value.extend_from_slice(part);
-                }
-            }
-            Err(unreadable) => fault = Some(corrupt(key, unreadable)),
-            Ok(_) => {}
-        }
-        ControlFlow::Continue(())
-    })?;
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
-    values
-        .iter()
-        .map(|(key, value)| cells::decode_month(value).map_err(|fault| corrupt(key, fault)))
-        .collect()
 }

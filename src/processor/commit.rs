@@ -110,6 +110,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
         for partition in std::mem::take(&mut self.running) {
             let number = partition.number();
             self.log.stop(number);
+            self.stores.hide(number);
             self.starting
                 .push(Start::again(number, partition.into_store()));
         }

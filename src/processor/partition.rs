@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::billing::account::TeamAccount;
 use crate::billing::context::{Broken, Context};
-use crate::billing::derived_event::DerivedEvent;
+use crate::billing::derived_event::{DerivedEvent, Fact};
 use crate::billing::disposition::Disposition;
 use crate::billing::event::{Body, Event, Fault};
 use crate::billing::fold;
@@ -19,6 +19,7 @@ use crate::fail_point;
 use crate::ports::{
     Batch, Changes, Original, Piece, Record, Staged, StagedDerived, StagedLog, Store, StoreError,
 };
+use crate::store::cells::{corrupt, join_parts, read_meta};
 use crate::store::dedup::{Dedup, DedupFigures, FOREVER, Seen};
 use crate::wire::cells;
 use crate::wire::dead_letter;
@@ -138,10 +139,7 @@ impl<S: Store> Partition<S> {
         meta.fold_version = FOLD_VERSION;
         // A step that was under way is gone on with before any record: its clock is not reached.
         let step = meta.timer_cursor.as_ref().and(meta.clock);
-        let clock = match &meta.timer_cursor {
-            Some(cursor) => Some(cursor.due),
-            None => meta.clock,
-        };
+        let clock = meta.reached();
         Ok(Partition {
             number,
             calendar: Calendar::new(&book, clock),
@@ -860,7 +858,8 @@ impl<S: Store> Partition<S> {
         }
     }
 
-    /// Stages the derived events at hand. Returns their ids if a trace wants them.
+    /// Stages the derived events at hand, and of an invoice what it can be told again from. Returns
+    /// their ids if a trace wants them.
     fn stage_derived(&mut self, book: &RateBook, team: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for event in self.derived.drain(..) {
@@ -870,6 +869,11 @@ impl<S: Store> Partition<S> {
                 ids.push(derived::id(&event, team, book));
             }
             self.counts.derived(event.kind());
+            if let Fact::MonthlyInvoice(invoice) = &event.fact {
+                let value = cells::encode_closing(&invoice.closing());
+                let key = keys::invoice(team, invoice.month);
+                self.staged.changes.put(&key, &value);
+            }
             self.staged.derived.push(StagedDerived {
                 time: event.time,
                 team: team.into(),
@@ -1017,43 +1021,4 @@ impl StagedTeams<'_> {
         }
         *stored_parts = count;
     }
-}
-
-/// A team's value from its parts, and how many there are.
-pub(super) fn join_parts(
-    store: &impl Store,
-    name: &str,
-    first_part: &[u8],
-) -> Result<(Vec<u8>, u16), StoreError> {
-    let (count, head) =
-        cells::first_part(first_part).map_err(|fault| corrupt(&keys::team(name, 0), fault))?;
-    let mut value = head.to_vec();
-    for part in 1..count {
-        let key = keys::team(name, part);
-        let bytes = store.get(&key)?.ok_or_else(|| StoreError::Corrupt {
-            key: hex(&key),
-            reason: "missing".into(),
-        })?;
-        value.extend_from_slice(&bytes);
-    }
-    Ok((value, count))
-}
-
-/// META of the partition that `store` holds; None: it holds none.
-pub fn read_meta(store: &impl Store) -> Result<Option<Meta>, StoreError> {
-    let bytes = store.get(&[keys::META])?;
-    let decode =
-        |bytes: Vec<u8>| Meta::decode(&bytes).map_err(|fault| corrupt(&[keys::META], fault));
-    bytes.map(decode).transpose()
-}
-
-pub(super) fn corrupt(key: &[u8], fault: crate::wire::bytes::Corrupt) -> StoreError {
-    StoreError::Corrupt {
-        key: hex(key),
-        reason: fault.to_string(),
-    }
-}
-
-fn hex(key: &[u8]) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::ports::{Store, StoreError};
+use crate::store::cells::corrupt;
 use crate::store::dedup;
 use crate::wire::cells;
 use crate::wire::keys;
 use crate::wire::meta::Meta;
-
-use super::partition::corrupt;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

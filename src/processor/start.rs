@@ -13,12 +13,13 @@ use crate::billing::rate_book::RateBook;
 use crate::fail_point;
 use crate::ports::log::{Committed, Halt, HaltCode, Kept, Log, LogError, Offsets, Stores};
 use crate::ports::{Changes, Store, StoreError};
+use crate::store::cells::read_meta;
 use crate::wire::meta::{Fingerprint, Witness};
 
 use super::adoption::Adoption;
 use super::fit::{self, BookInForce, LateBook, Unfit};
 use super::journaling::LogSettings;
-use super::partition::{BookText, Partition, PartitionError, read_meta};
+use super::partition::{BookText, Partition, PartitionError};
 use super::restore::{RESTORE_BATCH_BYTES, Restore};
 use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
 

@@ -2,11 +2,10 @@
 
 use crate::ports::log::{Halt, HaltCode};
 use crate::ports::{Store, StoreError};
+use crate::store::cells::corrupt;
 use crate::wire::cells;
 use crate::wire::keys;
 use crate::wire::meta::{Local, Meta, Witness};
-
-use super::partition::corrupt;
 
 pub fn read_local(store: &impl Store) -> Result<Option<Local>, StoreError> {
     let Some(bytes) = store.get(&[keys::LOCAL])? else {

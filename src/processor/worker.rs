@@ -399,6 +399,8 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
         let counts = partition.counts();
         self.watch
             .partition(number, &PartitionState::Running { meta, counts });
+        self.stores
+            .show(number, partition.store(), &partition.shared_book());
         self.log.wake_at(number, partition.next_due());
         if partition.is_paused() {
             self.log.hold(number, true);

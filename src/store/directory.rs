@@ -9,10 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::billing::rate_book::RateBook;
 use crate::ports::StoreError;
 use crate::ports::log::{StoreFigures, Stores};
 
 use super::rocks::{Budget, Rocks, RocksStore};
+use super::views::Views;
 
 /// Damaged stores that are kept of one partition; the first ones tell most.
 const QUARANTINED_MAX: u32 = 3;
@@ -22,6 +24,7 @@ pub struct Directory {
     path: PathBuf,
     budget: Budget,
     open: Arc<Mutex<BTreeSet<u16>>>,
+    views: Views,
     /// Opened through this handle and not closed yet: given back with it, whatever ended its worker.
     own: BTreeSet<u16>,
 }
@@ -33,8 +36,16 @@ impl Directory {
             path: path.to_owned(),
             budget: Budget::new(),
             open: Arc::default(),
+            views: Views::default(),
             own: BTreeSet::new(),
         })
+    }
+
+    /// Lets the readers of `views` see what runs.
+    pub fn showing(self, views: Views) -> Directory {
+        let mut shown = self;
+        shown.views = views;
+        shown
     }
 
     pub fn partition_path(&self, partition: u16) -> PathBuf {
@@ -69,6 +80,7 @@ impl Clone for Directory {
             path: self.path.clone(),
             budget: self.budget.clone(),
             open: Arc::clone(&self.open),
+            views: self.views.clone(),
             own: BTreeSet::new(),
         }
     }
@@ -77,6 +89,7 @@ impl Clone for Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let own = std::mem::take(&mut self.own);
+        own.iter().for_each(|partition| self.views.hide(*partition));
         self.with_open(|open| open.retain(|partition| !own.contains(partition)));
     }
 }
@@ -108,7 +121,16 @@ impl Stores for Directory {
         store.figures()
     }
 
+    fn show(&mut self, partition: u16, store: &RocksStore, book: &Arc<RateBook>) {
+        self.views.show(partition, store, book);
+    }
+
+    fn hide(&mut self, partition: u16) {
+        self.views.hide(partition);
+    }
+
     fn close(&mut self, partition: u16, store: RocksStore) {
+        self.views.hide(partition);
         drop(store);
         self.own.remove(&partition);
         self.with_open(|open| open.remove(&partition));

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ports::{CellVisitor, Changes, Store, StoreError};
+use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 
-type Cells = BTreeMap<Vec<u8>, Vec<u8>>;
+type CellMap = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A disk. Clones are handles to the same one.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +16,8 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Disk {
-    live: Cells,
-    durable: Cells,
+    live: CellMap,
+    durable: CellMap,
     applies_until_failure: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl Cells for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.with(|disk| disk.live.get(key).cloned()))
     }
@@ -69,7 +69,9 @@ impl Store for MemoryStore {
         });
         Ok(())
     }
+}
 
+impl Store for MemoryStore {
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
         self.with(|disk| {
             match &mut disk.applies_until_failure {

@@ -12,11 +12,11 @@ use std::{fs, io};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Direction, ErrorKind, FlushOptions,
-    IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    IteratorMode, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::ports::log::StoreFigures;
-use crate::ports::{CellVisitor, Changes, Store, StoreError};
+use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 
 /// Memory of the block cache, of a whole database.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
@@ -37,6 +37,18 @@ pub struct RocksStore {
     db: Arc<DB>,
     partition: [u8; 2],
     write_options: WriteOptions,
+}
+
+/// Lets other threads read the cells of a partition. The database stays open while it lives.
+pub struct RocksReader {
+    db: Arc<DB>,
+    partition: [u8; 2],
+}
+
+/// The cells of a partition as they were at one moment: what is applied later does not show.
+pub struct RocksView<'a> {
+    snapshot: Snapshot<'a>,
+    partition: [u8; 2],
 }
 
 /// Memory that several databases share: one block cache, one sum of write buffers.
@@ -151,6 +163,13 @@ impl RocksStore {
         self.db.flush_opt(&options).map_err(failed)
     }
 
+    pub fn reader(&self) -> RocksReader {
+        RocksReader {
+            db: Arc::clone(&self.db),
+            partition: self.partition,
+        }
+    }
+
     /// A figure that the database does not tell is 0.
     pub fn figures(&self) -> StoreFigures {
         let of = |name: &str| {
@@ -176,7 +195,52 @@ impl RocksStore {
     }
 }
 
-impl Store for RocksStore {
+impl RocksReader {
+    pub fn view(&self) -> RocksView<'_> {
+        RocksView {
+            snapshot: self.db.snapshot(),
+            partition: self.partition,
+        }
+    }
+}
+
+impl RocksView<'_> {
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.partition, key].concat()
+    }
+}
+
+impl Cells for RocksView<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get(self.key(key)).map_err(failed)
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let answers = self
+            .snapshot
+            .multi_get(keys.iter().map(|key| self.key(key)));
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(failed))
+            .collect()
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError> {
+        let start = self.key(from);
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(self.key(to));
+        let from = IteratorMode::From(&start, Direction::Forward);
+        for cell in self.snapshot.iterator_opt(from, options) {
+            let (key, value) = cell.map_err(failed)?;
+            if visit(&key[self.partition.len()..], &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cells for RocksStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.db.get(self.key(key)).map_err(failed)
     }
@@ -205,7 +269,9 @@ impl Store for RocksStore {
         }
         Ok(())
     }
+}
 
+impl Store for RocksStore {
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         for (key, value) in changes.iter() {

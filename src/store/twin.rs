@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fail_point::Life;
 use crate::ports::log::Stores;
-use crate::ports::{CellVisitor, Changes, Store, StoreError};
+use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 
 use super::memory::MemoryStore;
 
@@ -151,7 +151,7 @@ impl TwinStore {
     }
 }
 
-impl Store for TwinStore {
+impl Cells for TwinStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.read()?;
         self.inner.get(key)
@@ -166,7 +166,9 @@ impl Store for TwinStore {
         self.read()?;
         self.inner.scan(from, to, visit)
     }
+}
 
+impl Store for TwinStore {
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
         pass(&self.life)?;
         if self.applies_left == 0 {

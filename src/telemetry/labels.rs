@@ -140,7 +140,15 @@ pub const HTTP_PATHS: &[&str] = &[
     "/readyz",
     "/startupz",
     "/status",
+    "/openapi.json",
+    "/v1/teams/{team}",
+    "/v1/teams/{team}/months",
+    "/v1/teams/{team}/invoices",
+    "/v1/teams/{team}/access",
+    "/teams/{team}",
     "other",
 ];
 
-pub const HTTP_CODES: &[&str] = &["200", "404", "405", "503", "other"];
+pub const HTTP_CODES: &[&str] = &[
+    "200", "400", "401", "403", "404", "405", "414", "421", "503", "other",
+];

@@ -105,7 +105,7 @@ fn write_lots(line: &mut Object, account: &TeamAccount) {
 }
 
 /// Months with a counter, a capped scope, or a line or adjustment that is shown.
-fn is_shown(month: &TeamMonth) -> bool {
+pub fn is_shown(month: &TeamMonth) -> bool {
     let counted = month
         .free_used
         .iter()
@@ -120,18 +120,24 @@ fn is_shown(month: &TeamMonth) -> bool {
 }
 
 fn write_month(out: &mut Vec<u8>, month: &TeamMonth, context: &Context) {
-    let book: &RateBook = context.book;
     let mut object = Object::begin(out);
+    write_month_members(&mut object, month, context);
+    object.end();
+}
+
+/// The members of a month.
+pub fn write_month_members(object: &mut Object, month: &TeamMonth, context: &Context) {
+    let book: &RateBook = context.book;
     object.quoted("month", month.month);
     object.literal("closed", context.is_closed(month.month));
     write_counters(
-        &mut object,
+        object,
         "free_used",
         &by_meter_id(book, month.free_used.iter().copied()),
         book,
     );
     write_counters(
-        &mut object,
+        object,
         "over_cap",
         &by_meter_id(book, month.over_cap.iter().copied()),
         book,
@@ -144,10 +150,9 @@ fn write_month(out: &mut Vec<u8>, month: &TeamMonth, context: &Context) {
     capped.sort_unstable();
     object.list("capped", capped, |out, scope| write_string(scope, out));
     write_lines(
-        &mut object,
+        object,
         shown_lines(month, book),
         shown_adjustments(month, book),
         book,
     );
-    object.end();
 }

@@ -7,6 +7,7 @@
 //! | `0x03` LOCAL | | [`super::meta::Local`]; in the store only, never in the changelog | every commit | never |
 //! | `0x10` TEAM | team, part | next timer, account, its recent months | its team changed | never |
 //! | `0x11` MONTH | team, month, part | one month | it is settled | never |
+//! | `0x12` INVOICE | team, month | how the team stood at the close; the month tells the rest of its invoice. Shown only: no part of the state digest | it is invoiced | never |
 //! | `0x20` TIMER | instant, team | empty | its team's next timer moved | run or moved |
 //! | `0x30` IDS | bucket, run, part | sorted (id hash, content digest) pairs | ids were folded | forgotten or merged |
 //!
@@ -23,6 +24,7 @@ use crate::billing::cumulative::{Cumulative, CumulativeKey, Cumulatives};
 use crate::billing::disposition::{Disposition, Dispositions};
 use crate::billing::event::Purpose;
 use crate::billing::funding::{Funding, LastFunded};
+use crate::billing::invoice::Closing;
 use crate::billing::lot::{Lot, LotKind, Lots};
 use crate::billing::month::{Booked, LineKey, TeamMonth};
 use crate::billing::period::{Period, Periods};
@@ -30,6 +32,7 @@ use crate::billing::rate_book::{CardNo, MeterNo, ScopeNo};
 use crate::billing::tier::{EnrolledTier, TierEntry, TierHistory};
 use crate::billing::time::{Instant, Month};
 
+use rust_decimal::Decimal;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -135,6 +138,42 @@ pub fn decode_month(bytes: &[u8]) -> Result<TeamMonth, Corrupt> {
     let month = read_month(&mut reader)?;
     reader.finish()?;
     Ok(month)
+}
+
+/// What an invoice tells beside its month.
+pub fn encode_closing(closing: &Closing) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.byte(VERSION);
+    out.text(&closing.currency);
+    out.option(closing.tax_rate, |out, rate| {
+        out.signed(rate.mantissa());
+        out.unsigned(u64::from(rate.scale()));
+    });
+    write_tokens(&mut out, closing.balance);
+    write_tokens(&mut out, closing.debt);
+    out.count(closing.carry_over.len());
+    for (meter, usage) in &closing.carry_over {
+        out.unsigned(u64::from(meter.0));
+        out.unsigned(*usage);
+    }
+    out.bytes
+}
+
+pub fn decode_closing(bytes: &[u8]) -> Result<Closing, Corrupt> {
+    let mut reader = versioned(bytes)?;
+    let closing = Closing {
+        currency: read_text(&mut reader)?,
+        tax_rate: reader.option(|reader| {
+            let (mantissa, scale) = (reader.signed()?, reader.narrow()?);
+            Decimal::try_from_i128_with_scale(mantissa, scale)
+                .map_err(|_| Corrupt("tax rate out of range"))
+        })?,
+        balance: read_tokens(&mut reader)?,
+        debt: read_tokens(&mut reader)?,
+        carry_over: reader.list(read_counter)?,
+    };
+    reader.finish()?;
+    Ok(closing)
 }
 
 /// What one piece of a team adds to the state digest: a 128-bit hash under a fixed seed. It finds
@@ -373,11 +412,10 @@ fn write_month(out: &mut Writer, month: &TeamMonth) {
 }
 
 fn read_month(reader: &mut Reader) -> Result<TeamMonth, Corrupt> {
-    let counter = |reader: &mut Reader| Ok((MeterNo(reader.narrow()?), reader.unsigned()?));
     Ok(TeamMonth {
         month: Month::from_index(read_i32(reader)?),
-        free_used: reader.list(counter)?,
-        over_cap: reader.list(counter)?,
+        free_used: reader.list(read_counter)?,
+        over_cap: reader.list(read_counter)?,
         capped: reader.list(|reader| Ok(ScopeNo(reader.narrow()?)))?,
         lines: reader.list(read_line)?,
         adjustments: reader.list(|reader| {
@@ -386,6 +424,10 @@ fn read_month(reader: &mut Reader) -> Result<TeamMonth, Corrupt> {
             Ok(((usage_month, key), booked))
         })?,
     })
+}
+
+fn read_counter(reader: &mut Reader) -> Result<(MeterNo, u64), Corrupt> {
+    Ok((MeterNo(reader.narrow()?), reader.unsigned()?))
 }
 
 fn write_line(out: &mut Writer, key: LineKey, booked: &Booked) {

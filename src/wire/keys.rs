@@ -8,6 +8,7 @@ pub const BOOK: u8 = 0x02;
 pub const LOCAL: u8 = 0x03;
 pub const TEAM: u8 = 0x10;
 pub const MONTH: u8 = 0x11;
+pub const INVOICE: u8 = 0x12;
 pub const TIMER: u8 = 0x20;
 pub const IDS: u8 = 0x30;
 
@@ -30,6 +31,20 @@ pub fn month(team: &str, month: Month, part: u16) -> Vec<u8> {
     key.extend_from_slice(&ordered_i32(month.index()));
     key.extend_from_slice(&part.to_be_bytes());
     key
+}
+
+/// How a team stood when an invoice of it was made.
+pub fn invoice(team: &str, month: Month) -> Vec<u8> {
+    let mut key = team_prefix(INVOICE, team);
+    key.extend_from_slice(&ordered_i32(month.index()));
+    key
+}
+
+/// The month of an invoice key.
+pub fn parse_invoice(key: &[u8]) -> Option<Month> {
+    let (_, month) = parse_team_key(key)?;
+    let index = i32::from_be_bytes(month.try_into().ok()?) ^ i32::MIN;
+    Some(Month::from_index(index))
 }
 
 /// Beginning of every key of `table` that belongs to `team`.

@@ -193,6 +193,14 @@ impl Meta {
             journal_digest: self.journal_digest,
         }
     }
+
+    /// The instant up to which everything has happened: within a clock step, its last timer.
+    pub fn reached(&self) -> Option<Instant> {
+        match &self.timer_cursor {
+            Some(cursor) => Some(cursor.due),
+            None => self.clock,
+        }
+    }
 }
 
 impl fmt::Display for Witness {

@@ -22,5 +22,7 @@ pub mod object;
 pub mod partitioner;
 pub mod rate_book;
 pub mod record_bytes;
+pub mod shown_text;
 pub mod span;
+pub mod team_json;
 pub mod trace;

@@ -1,5 +1,7 @@
 //! A client that sends what it is told, byte for byte, and reads until the server closes.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Stores that are equal to what was committed, older, gone or too old: they run, without a word
 //! to any topic.
 
-use meterfold::ports::{Changes, Store};
+use meterfold::ports::{Cells, Changes, Store};
 use meterfold::processor::stored::read_local;
 use meterfold::store::rocks::Rocks;
 use meterfold::wire::keys;

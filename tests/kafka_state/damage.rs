@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use meterfold::ports::StoreError;
 use meterfold::ports::log::Stores;
-use meterfold::processor::partition::read_meta;
 use meterfold::processor::recount::recount;
+use meterfold::store::cells::read_meta;
 use meterfold::store::directory::Directory;
 use meterfold::store::rocks::RocksStore;
 

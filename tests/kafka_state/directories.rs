@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use meterfold::ports::{Changes, Store};
-use meterfold::processor::partition::read_meta;
 use meterfold::processor::stored::read_local;
+use meterfold::store::cells::read_meta;
 use meterfold::store::rocks::{Rocks, RocksStore};
 use meterfold::wire::keys;
 use meterfold::wire::meta::FOLD_VERSION;

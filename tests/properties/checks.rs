@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use meterfold::ports::Store;
+use meterfold::ports::Cells;
 use meterfold::wire::{cells, keys};
 use serde_json::Value;
 

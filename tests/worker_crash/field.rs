@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use meterfold::fail_point::Life;
 use meterfold::kafka::twin::{Odds, TwinCluster};
-use meterfold::ports::{Changes, Store};
-use meterfold::processor::partition::read_meta;
+use meterfold::ports::{Cells, Changes, Store};
 use meterfold::processor::start::StartSettings;
 use meterfold::processor::watch::{PartitionState, Watch};
 use meterfold::processor::worker::{Worker, WorkerPolicy};
+use meterfold::store::cells::read_meta;
 use meterfold::store::memory::MemoryStore;
 use meterfold::store::twin::{StoreFaults, TwinDisks, TwinStores};
 use meterfold::wire::avro::Schemas;

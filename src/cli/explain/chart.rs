@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::wire::shown_text::escaped;
+
 /// Amounts of one day, in the order of the chart's series; below zero they hang under the line.
 pub type Amounts = [i128; 3];
 
@@ -87,23 +89,6 @@ impl Chart<'_> {
     }
 }
 
-/// Text as it may stand in HTML, within and without quotes. Control characters are shown, not
-/// obeyed.
-pub fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in crate::cli::table::printable(text).chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(letter),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,13 +121,5 @@ mod tests {
     fn nothing_is_no_chart_and_huge_amounts_fit() {
         assert!(chart(&[(1, [0, 0, 0])]).svg().is_none());
         assert!(chart(&[(1, [i128::MAX / 1_000, 0, 0])]).svg().is_some());
-    }
-
-    #[test]
-    fn text_cannot_leave_its_place() {
-        assert_eq!(
-            escaped("<a href='x'>&\"\u{1b}\u{202e}"),
-            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\\u{1b}\\u{202e}"
-        );
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use crate::billing::amount::Tokens;
 use crate::billing::time::MILLIS_PER_DAY;
+use crate::wire::shown_text::escaped;
 
-use super::chart::{Amounts, Chart, escaped};
+use super::chart::{Amounts, Chart};
 use super::document::{Document, Section, Table};
 use super::explanation::Explanation;
 

@@ -1,6 +1,7 @@
 //! An explanation as text for a terminal.
 
-use crate::cli::table::{aligned_rows, printable};
+use crate::cli::table::aligned_rows;
+use crate::wire::shown_text::printable;
 
 use super::document::{Document, Section, Table};
 

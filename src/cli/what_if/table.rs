@@ -6,8 +6,9 @@ use rust_decimal::Decimal;
 
 use super::{Comparison, Difference, Pair, ROWS_MAX, Row, WHAT_IF, trimmed};
 use crate::cli::failure::Failure;
-use crate::cli::table::{aligned, printable};
+use crate::cli::table::aligned;
 use crate::processor::counts::Counts;
+use crate::wire::shown_text::printable;
 
 /// Name columns stand left, numbers right.
 const NAME_COLUMNS: usize = 3;

@@ -11,6 +11,7 @@ use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::ports::evidence::Records;
 use crate::ports::{Batch, InputEnd, Original, Piece, Record, Slot, StagedDerived, Store};
+use crate::store::cells::read_meta;
 use crate::wire::avro::Schemas;
 use crate::wire::journal::{self, Kind};
 use crate::wire::kafka_record::{Outcome, RecordDecoder, RecordRules, SchemaAnswer};
@@ -19,7 +20,7 @@ use crate::wire::rate_book;
 use crate::wire::record_bytes::{self, LogRecord};
 
 use crate::processor::journaling::{LogSettings, settings_digest};
-use crate::processor::partition::{BookText, Partition, read_meta};
+use crate::processor::partition::{BookText, Partition};
 use crate::processor::recount::recount;
 use crate::processor::recover::{self, Decision, RecoverError};
 use crate::processor::stored;

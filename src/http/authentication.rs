@@ -1,0 +1,152 @@
+//! Who may ask about teams: whoever has the token, or, without one, whoever is on this machine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::task::spawn_blocking;
+
+use crate::config::Secret;
+
+use super::problem::Problem;
+
+/// A token file is read again after so long, so that a new token works without a restart.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+pub enum Authentication {
+    /// The bearer token of a file.
+    Token(Arc<TokenFile>),
+    /// No token, and only this machine can connect.
+    Loopback,
+    /// No token, and others can connect: nothing of a team is told.
+    Closed,
+}
+
+pub struct TokenFile {
+    path: PathBuf,
+    read: Mutex<Read>,
+}
+
+/// The hash of the token, so that comparing takes the same time wherever it differs.
+struct Read {
+    token: Option<blake3::Hash>,
+    at: Instant,
+}
+
+impl Authentication {
+    /// As `http.listen` and `http.bearer_token_file` ask for it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or holds no token; names it and what helps.
+    pub fn new(listen: SocketAddr, token_file: Option<PathBuf>) -> Result<Authentication, String> {
+        match token_file {
+            Some(path) => {
+                let token = Some(hash(Secret::read(&path)?.reveal().as_bytes()));
+                let at = Instant::now();
+                let read = Mutex::new(Read { token, at });
+                Ok(Authentication::Token(Arc::new(TokenFile { path, read })))
+            }
+            None if listen.ip().is_loopback() => Ok(Authentication::Loopback),
+            None => Ok(Authentication::Closed),
+        }
+    }
+
+    /// Whether a request with these headers may ask about teams.
+    pub async fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        match self {
+            Authentication::Token(file) => file.check(headers).await,
+            Authentication::Loopback => check_host(headers),
+            Authentication::Closed => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "teams are not told of without a token: set http.bearer_token_file, or listen on \
+                 a loopback address",
+            )),
+        }
+    }
+}
+
+impl TokenFile {
+    async fn check(self: &Arc<TokenFile>, headers: &HeaderMap) -> Result<(), Problem> {
+        let refused = |detail: &'static str| Problem::new(StatusCode::UNAUTHORIZED, detail);
+        let given = single(headers, header::AUTHORIZATION)
+            .map_err(|()| Problem::bad_request("Authorization is given twice"))?
+            .ok_or_else(|| refused("give the token as Authorization: Bearer TOKEN"))?;
+        let given = bearer(given)
+            .ok_or_else(|| refused("give the token as Authorization: Bearer TOKEN"))?;
+        if self.with(|read| read.at.elapsed() >= REREAD_INTERVAL) {
+            // The answer of a slow disk is not waited for on a thread that serves others.
+            let file = Arc::clone(self);
+            let _ = spawn_blocking(move || file.reread()).await;
+        }
+        match self.with(|read| read.token) {
+            None => Err(Problem::unavailable("the file of the token cannot be read")),
+            Some(token) if token == hash(given) => Ok(()),
+            Some(_) => Err(refused("the token is not the right one")),
+        }
+    }
+
+    fn reread(&self) {
+        let read = Secret::read(&self.path);
+        self.with(|known| {
+            if let (Err(error), Some(_)) = (&read, known.token) {
+                tracing::error!(
+                    event = "token_unreadable",
+                    "http.bearer_token_file: {error}"
+                );
+            }
+            known.token = read.ok().map(|token| hash(token.reveal().as_bytes()));
+            known.at = Instant::now();
+        });
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Read) -> T) -> T {
+        look(&mut self.read.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn hash(token: &[u8]) -> blake3::Hash {
+    blake3::hash(token)
+}
+
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
+/// A web page that a person on this machine looks at may have had its name made to mean this
+/// machine; a browser then still sends that name.
+fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
+    let host = single(headers, header::HOST)
+        .map_err(|()| Problem::bad_request("Host is given twice"))?
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let is_own = name.is_empty()
+        || name.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok();
+    match is_own {
+        true => Ok(()),
+        false => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "without a token Host must be an address or localhost: set http.bearer_token_file to \
+             serve under a name",
+        )),
+    }
+}
+
+/// The one value of a header, if it is there.
+fn single(headers: &HeaderMap, name: header::HeaderName) -> Result<Option<&HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        None => Ok(value),
+        Some(_) => Err(()),
+    }
+}
