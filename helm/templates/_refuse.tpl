@@ -10,9 +10,9 @@
 {{- end -}}
 {{- include "meterfold.refuseKafka" (dict "place" "config.kafka" "kafka" .Values.config.kafka "files" "secretFiles" "secretFiles" .Values.secretFiles) -}}
 {{- include "meterfold.refuseMemory" (dict "place" "resources" "resources" .Values.resources) -}}
-{{- with .Values.http.bearerTokenFile -}}
+{{- with .Values.queries.tokenFile -}}
 {{- if not (include "meterfold.isMounted" (list $.Values.secretFiles .)) -}}
-{{- fail (printf "http.bearerTokenFile is %s, which no entry of secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" .) -}}
+{{- fail (printf "queries.tokenFile is %s, which no entry of secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.audit.enabled -}}

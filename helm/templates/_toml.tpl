@@ -4,7 +4,7 @@
 
 [http]
 listen = "0.0.0.0:8080"
-{{- with .Values.http.bearerTokenFile }}
+{{- with .Values.queries.tokenFile }}
 bearer_token_file = {{ . | quote }}
 {{- end }}
 {{- end -}}

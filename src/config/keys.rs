@@ -129,7 +129,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "http.advertised", kind: Kind::OptionalHostPort, default: Is(""),
         meaning: "Where other instances and users reach this one; it stands in client.id, so that the owner of a team can be found. Empty: nowhere." },
     Key { name: "http.bearer_token_file", kind: Kind::OptionalPath, default: Is(""),
-        meaning: "File with the token that queries must bring. Empty: queries are answered on loopback only." },
+        meaning: "File with the token that queries about teams must bring; read again when it changes. Empty: they are answered on a loopback address only." },
 ];
 
 /// Sections in their order, with a line about each; `kafka` has no keys of ours.

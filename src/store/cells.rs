@@ -126,3 +126,61 @@ pub fn settled_months(
         .map(|(key, value)| cells::decode_month(value).map_err(|fault| corrupt(key, fault)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use crate::billing::amount::Tokens;
+    use crate::billing::rate_book::MeterNo;
+    use crate::ports::{Changes, Store};
+    use crate::store::memory::MemoryStore;
+
+    use super::*;
+
+    fn closing(balance: i128) -> Closing {
+        Closing {
+            currency: "USD".into(),
+            tax_rate: Some(Decimal::new(10, 2)),
+            balance: Tokens::from_micros(balance).unwrap(),
+            debt: Tokens::ZERO,
+            carry_over: vec![(MeterNo(3), 200)],
+        }
+    }
+
+    /// What a build wrote once every build reads.
+    #[test]
+    fn the_bytes_of_a_closing_stay() {
+        let bytes = cells::encode_closing(&closing(1_500_000));
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "0103555344011402c08db701000103c801");
+        assert_eq!(cells::decode_closing(&bytes).unwrap(), closing(1_500_000));
+        for length in 0..bytes.len() {
+            assert!(cells::decode_closing(&bytes[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    /// No team's invoices lie among another's.
+    #[test]
+    fn closings_are_those_of_one_team() {
+        let mut store = MemoryStore::default();
+        let mut changes = Changes::default();
+        let months = [-1, 0, 672, 673].map(Month::from_index);
+        for (number, team) in (1..).zip(["a", "a\0", "a\0\u{1}", "ab", "\u{10ffff}"]) {
+            for month in months {
+                let value = cells::encode_closing(&closing(number));
+                changes.put(&keys::invoice(team, month), &value);
+            }
+        }
+        store.apply(&changes).unwrap();
+        for (number, team) in (1..).zip(["a", "a\0", "a\0\u{1}", "ab", "\u{10ffff}"]) {
+            let expected: Vec<_> = months.map(|month| (month, closing(number))).to_vec();
+            assert_eq!(read_closings(&store, team).unwrap(), expected, "{team:?}");
+        }
+        assert_eq!(read_closings(&store, "b").unwrap(), []);
+        let mut changes = Changes::default();
+        changes.put(&keys::invoice("a", months[0]), b"\x07");
+        store.apply(&changes).unwrap();
+        assert!(read_closings(&store, "a").is_err_and(|error| error.is_damage()));
+    }
+}
