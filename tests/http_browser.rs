@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use browser::Browser;
+use meterfold::wire::shown_text::printable;
 use serde_json::{Value, json};
 use served::{Served, call, encoded, enrol, event};
 use support::sample::Sample;
@@ -86,7 +87,7 @@ fn nothing_needs_a_script() {
     }
     // A past month opens by itself.
     let opened = browser.run(
-        "const it = document.querySelector('details'); it.querySelector('summary').click(); return it.open",
+        "const it = document.querySelector('#past ~ details'); it.querySelector('summary').click(); return it.open",
     );
     assert_eq!(opened, true);
 }
@@ -185,6 +186,7 @@ fn check_page(browser: &Browser, team: &str) {
             bars: all('progress').every(it => it.textContent && it.getAttribute('aria-label')),
          }",
     );
+    let team = printable(team);
     let expected = json!({
         "heading": [team],
         "title": format!("API usage of {team}").split_whitespace().collect::<Vec<_>>().join(" "),

@@ -53,7 +53,9 @@ fn follow_owners(name: &str, protocol: Option<&str>) {
         // Who asks while everything moves is told the truth or to come again.
         scope.spawn(|| {
             let mut seen = BTreeSet::new();
-            while !is_over.load(Ordering::Relaxed) {
+            let mut is_last = false;
+            while !is_last {
+                is_last = is_over.load(Ordering::Relaxed);
                 for team in teams(&expected.accounts).into_iter().take(10) {
                     let answer = get(addresses[0], &format!("/v1/teams/{team}"));
                     assert!(

@@ -130,32 +130,39 @@ fn write_open_months(team: &Team, page: &mut String) -> Result<(), Problem> {
             false => "So far.".to_owned(),
         };
         let _ = writeln!(page, "<p class=\"note\">{note}</p>");
-        let has_caps = write_caps(team, month, page);
-        let has_lines = write_booked(team, month, page);
-        if !has_caps && !has_lines {
+        if !is_shown(month) {
             page.push_str("<p>Nothing was used.</p>\n");
         }
+        write_caps(team, month, page);
+        write_booked(team, month, page);
         write_postpay(team, month, page)?;
         page.push_str("</section>\n");
     }
     Ok(())
 }
 
-/// How far each meter is towards its cap. Returns whether there is any to show.
-fn write_caps(team: &Team, month: &TeamMonth, page: &mut String) -> bool {
+/// How far each meter is towards its cap, those that were used first.
+fn write_caps(team: &Team, month: &TeamMonth, page: &mut String) {
     let (book, clock) = (team.context.book, team.context.clock);
     let is_free = team.account.tier_at(book, clock) == Tier::Free;
     let of_month = caps(month, book, clock);
-    let shown = of_month.iter().filter(|cap| is_free || cap.used > 0);
-    let items: Vec<String> = shown.map(|cap| cap_item(cap, month, book)).collect();
-    if !items.is_empty() {
-        let _ = write!(
+    let is_touched = |cap: &&MeterCap| cap.used > 0 || cap.resumes_at.is_some();
+    let items = |caps: Vec<&MeterCap>| -> String {
+        let items = caps.into_iter().map(|cap| cap_item(cap, month, book));
+        format!("<ul class=\"meters\">{}</ul>\n", items.collect::<String>())
+    };
+    let (touched, others): (Vec<_>, Vec<_>) = of_month.iter().partition(is_touched);
+    if !touched.is_empty() {
+        let _ = write!(page, "<h3>Free use</h3>\n{}", items(touched));
+    }
+    if is_free && !others.is_empty() {
+        let summary = format!("Free use that is left whole: {} meters", others.len());
+        let _ = writeln!(
             page,
-            "<h3>Free use</h3>\n<ul class=\"meters\">{}</ul>\n",
-            items.concat()
+            "<details><summary><span>{summary}</span></summary>{}</details>",
+            items(others)
         );
     }
-    !items.is_empty()
 }
 
 fn cap_item(cap: &MeterCap, month: &TeamMonth, book: &RateBook) -> String {
@@ -186,8 +193,8 @@ fn cap_item(cap: &MeterCap, month: &TeamMonth, book: &RateBook) -> String {
     )
 }
 
-/// What was rated in a month, and who paid. Returns whether there is any.
-fn write_booked(team: &Team, month: &TeamMonth, page: &mut String) -> bool {
+/// What was rated in a month, and who paid.
+fn write_booked(team: &Team, month: &TeamMonth, page: &mut String) {
     let book = team.context.book;
     let lines = shown_lines(month, book);
     let adjustments = shown_adjustments(month, book);
@@ -202,7 +209,6 @@ fn write_booked(team: &Team, month: &TeamMonth, page: &mut String) -> bool {
         .iter()
         .map(|(of, (key, booked))| row(Some(*of), *key, booked));
     write_table(ADJUSTMENTS, &COLUMNS[..7], rows.collect(), page);
-    !(lines.is_empty() && adjustments.is_empty())
 }
 
 const ADJUSTMENTS: &str = "For usage of earlier months that came too late or was corrected";
@@ -384,9 +390,7 @@ fn write_past_month(team: &Team, month: Month, page: &mut String) -> Result<(), 
     );
     match &invoice {
         Some(invoice) => write_invoice(team, invoice, page),
-        None => {
-            write_booked(team, entries, page);
-        }
+        None => write_booked(team, entries, page),
     }
     let book = team.context.book;
     let counted = |counters: &[(MeterNo, u64)]| -> Vec<Vec<String>> {

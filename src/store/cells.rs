@@ -156,7 +156,10 @@ mod tests {
         assert_eq!(hex, "0103555344011402c08db701000103c801");
         assert_eq!(cells::decode_closing(&bytes).unwrap(), closing(1_500_000));
         for length in 0..bytes.len() {
-            assert!(cells::decode_closing(&bytes[..length]).is_err(), "{length} bytes");
+            assert!(
+                cells::decode_closing(&bytes[..length]).is_err(),
+                "{length} bytes"
+            );
         }
     }
 

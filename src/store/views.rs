@@ -15,8 +15,11 @@ use super::rocks::{RocksReader, RocksStore, RocksView};
 /// Clones share.
 #[derive(Clone, Default)]
 pub struct Views {
-    shown: Arc<Mutex<BTreeMap<u16, Arc<RwLock<Option<Shown>>>>>>,
+    shown: Arc<Mutex<Partitions>>,
 }
+
+/// None within: hidden by now.
+type Partitions = BTreeMap<u16, Arc<RwLock<Option<Shown>>>>;
 
 struct Shown {
     reader: RocksReader,
@@ -52,7 +55,7 @@ impl Views {
         Some(read(&shown.reader.view(), &shown.book))
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<u16, Arc<RwLock<Option<Shown>>>>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Partitions) -> T) -> T {
         look(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -41,7 +41,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
     send(address, request.as_bytes())
 }
 
