@@ -78,7 +78,7 @@ image: ## build the image around the program and look at it
 bench: ## measure; the figures go into the README
 	@.ci/setup kafka
 	@.ci/bench-peers $(bench_peers)
-	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay --bench audit
+	DUCKDB_PYTHON=$(bench_peers)/bin/python cargo bench --locked --bench fold --bench decode --bench replay --bench audit --bench scrape
 	PIPELINE_PEER=$(bench_peers)/kafka-streams cargo bench --locked --bench pipeline
 
 sizes: ## measure bytes of state, topics and memory; the figures go into docs/operate.md

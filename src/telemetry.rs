@@ -5,11 +5,13 @@
 //! [`Telemetry::publish_partition`] where a partition stands, [`Telemetry::heartbeat`] that the loop
 //! turns. The HTTP server asks. Nothing here decides anything, waits for anything or knows a team.
 
+mod clients;
 mod exposition;
 mod families;
 pub mod halt;
 pub mod labels;
 pub mod log;
+mod not_exported;
 mod observed;
 mod process;
 mod refresh;
@@ -22,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use clients::{BrokerFigures, ClientFigures};
 pub use exposition::Format;
 pub use halt::Halt;
 pub use report::WorkerReport;
@@ -113,6 +116,11 @@ impl Telemetry {
         }));
         telemetry.introduce();
         telemetry
+    }
+
+    /// For work that nobody watches.
+    pub fn unwatched() -> Telemetry {
+        Telemetry::new(Settings::default())
     }
 
     pub fn settings(&self) -> &Settings {

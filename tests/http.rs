@@ -148,9 +148,15 @@ fn scrapes_at_once_do_not_meet() {
             std::thread::spawn(move || {
                 for _ in 0..10 {
                     let samples = exposition::classic(&get(address, "/metrics").body);
-                    samples.check("meterfold_position_gap_commits", r#"{partition="1"}"#, 0.0);
+                    samples.check(
+                        "meterfold_conservation_residual_records",
+                        r#"{partition="1"}"#,
+                        0.0,
+                    );
                     let owned = samples.value("meterfold_assigned_partitions", "");
-                    let gaps = samples.series("meterfold_position_gap_commits").count();
+                    let gaps = samples
+                        .series("meterfold_conservation_residual_records")
+                        .count();
                     assert_eq!(gaps as f64, owned);
                 }
             })

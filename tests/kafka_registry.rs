@@ -9,6 +9,7 @@ use meterfold::billing::derived_event::DerivedKind;
 use meterfold::kafka::registry::{
     RegistryAccess, RegistryClient, RegistryError, RegistryState, schema_id,
 };
+use meterfold::telemetry::Telemetry;
 use meterfold::wire::avro;
 use meterfold::wire::kafka_record::SchemaAnswer;
 use serde_json::Value as Json;
@@ -26,7 +27,7 @@ fn access(registry: &Registry) -> RegistryAccess {
 }
 
 fn client(registry: &Registry) -> RegistryClient {
-    RegistryClient::start(access(registry)).expect("a thread")
+    RegistryClient::start(access(registry), Telemetry::unwatched()).expect("a thread")
 }
 
 fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
@@ -125,7 +126,8 @@ fn output_schemas_are_looked_up_or_registered(registry: &Registry) {
         let id = schema_id(&access, &subject, schema, true).expect("registered");
         assert_eq!(schema_id(&access, &subject, schema, true), Ok(id));
         assert_eq!(schema_id(&access, &subject, schema, false), Ok(id));
-        let mut client = RegistryClient::start(access.clone()).expect("a thread");
+        let mut client =
+            RegistryClient::start(access.clone(), Telemetry::unwatched()).expect("a thread");
         client.ask(id);
         assert_schema(answer(&mut client).1, schema);
     }
@@ -137,7 +139,7 @@ fn an_address_that_is_no_registry_denies_nothing(registry: &Registry) {
         url: registry.url().replace("/apis/ccompat/v7", "/apis/nothing"),
         ..access(registry)
     };
-    let mut client = RegistryClient::start(access).expect("a thread");
+    let mut client = RegistryClient::start(access, Telemetry::unwatched()).expect("a thread");
     client.ask(1);
     let reason = waiting(&client);
     assert!(reason.contains("HTTP 404"), "{reason}");

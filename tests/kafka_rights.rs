@@ -5,7 +5,6 @@
 mod granted;
 mod support;
 
-use std::fs;
 use std::process::{Command, Output};
 
 use granted::{Right, grant, rights};
@@ -33,25 +32,8 @@ fn broker(users: impl IntoIterator<Item = String>) -> Broker {
     })
 }
 
-/// From now on the program is this user.
 fn become_user(scene: &mut Scene<'_>, user: &str) {
-    let setup = &mut scene.setup;
-    let file = setup.dir().join("password");
-    fs::write(&file, PASSWORD).unwrap();
-    setup.bootstrap = setup.broker.bootstrap_tls();
-    let properties = [
-        ("security.protocol", "sasl_ssl".to_owned()),
-        ("ssl.ca.location", setup.broker.ca().display().to_string()),
-        ("sasl.mechanism", "SCRAM-SHA-512".to_owned()),
-        ("sasl.username", user.to_owned()),
-        ("sasl.password.file", file.display().to_string()),
-    ];
-    setup.extra.retain(|(section, _)| *section != "kafka");
-    for (name, value) in properties {
-        setup
-            .extra
-            .push(("kafka", format!("\"{name}\" = \"{value}\"")));
-    }
+    scene.become_user(user, PASSWORD);
 }
 
 fn command(scene: &Scene<'_>, words: &[&str]) -> Output {
@@ -95,9 +77,10 @@ fn each_identity_works_with_the_rights_that_are_listed() {
     }
     become_user(&mut scene, "topics");
     broker.delete_topic(&scene.setup.topic("monthly-invoice"));
-    let output = command(&scene, &["topics", "create"]);
+    succeeds(&command(&scene, &["topics", "create"]));
+    let checked = command(&scene, &["topics", "check"]);
     assert_eq!(
-        output.status.code(),
+        checked.status.code(),
         Some(6),
         "the rights of run are missing"
     );

@@ -1,15 +1,19 @@
 //! A real Prometheus that scrapes a real run: every query of the boards has data, and alerts fire for what is
-//! done to the run. Waits (`for`) are left out of the rules, and nothing else is changed in them.
+//! done to the run. Two things are changed in the rules: waits (`for`) are left out, and the grace of last month,
+//! which is a setting, is such that it ended two hours ago.
 
 #[path = "kafka_watched/prometheus.rs"]
 mod prometheus;
 mod support;
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use meterfold::billing::time::Instant;
 use prometheus::Prometheus;
-use support::kafka::{Broker, NewRecord};
-use support::processor::Processor;
+use support::disk::Disk;
+use support::kafka::{Broker, NewRecord, Options};
+use support::processor::{Feed, PATIENCE, Processor};
 use support::scene::{Scene, address, get};
 
 /// What the boards ask, with their variables at *all*.
@@ -33,25 +37,31 @@ fn board_queries() -> Vec<(String, String)> {
 
 #[test]
 fn boards_have_data_and_alerts_fire() {
-    let broker = Broker::start();
+    let broker = Broker::start_with(&Options {
+        users: vec![("watched".to_owned(), "right".to_owned())],
+        ..Options::default()
+    });
     let mut scene = Scene::new(&broker, "watched", 2);
+    let disk = Disk::mount(scene.setup.state(0));
     let prometheus = Prometheus::start();
     let fires = |alert: &str| prometheus.waits_for(alert, true);
     fires("MeterfoldAbsent");
     fires("MeterfoldDeadMansSwitch");
 
-    // Nobody folds while the brokers are away.
+    // Nobody folds while the brokers are away, and nobody can know what waits.
     broker.stop();
     let slow_commit = [("FAIL_POINT_OF_METERFOLD", "s4:2:sleep=7000")];
     let mut processor = scene.start_with(&slow_commit);
     prometheus.scrapes(&address(&processor));
     fires("MeterfoldBrokerUnreachable");
     fires("MeterfoldPartitionUnowned");
+    fires("MeterfoldPipelineStalled");
     broker.restart();
     processor.wait_until_runs(&scene.setup);
     for alert in [
         "MeterfoldBrokerUnreachable",
         "MeterfoldPartitionUnowned",
+        "MeterfoldPipelineStalled",
         "MeterfoldAbsent",
     ] {
         prometheus.waits_for(alert, false);
@@ -68,6 +78,7 @@ fn boards_have_data_and_alerts_fire() {
     processor.wait_until("everything is folded", || scene.setup.is_folded());
     for alert in [
         "MeterfoldTransactionAborts",
+        "MeterfoldMonthCloseLate",
         "MeterfoldClockStalled",
         "MeterfoldDeadLetters",
         "MeterfoldDeadLetterBurst",
@@ -83,6 +94,55 @@ fn boards_have_data_and_alerts_fire() {
         });
     }
 
+    let counts = |series: &str| {
+        let query = format!("{series} > 0");
+        prometheus.waits(&query, || !prometheus.samples(&query).is_empty());
+    };
+    for series in [
+        r#"meterfold_rebalances_total{reason="join"}"#,
+        r#"meterfold_restores_total{result="warm"}"#,
+        r#"meterfold_step_seconds_count{step="decode"}"#,
+        r#"meterfold_step_seconds_count{step="produce"}"#,
+        r#"meterfold_step_seconds_count{step="offsets"}"#,
+        r#"meterfold_errors_total{class="fenced"}"#,
+        r#"meterfold_fenced_total{reason="producer"}"#,
+        r#"meterfold_transactions_total{result="fenced"}"#,
+        "meterfold_producer_rebuilds_total",
+        "meterfold_group_generation",
+        "meterfold_dead_letter_bytes_total",
+        "meterfold_event_lateness_seconds_count",
+        "meterfold_kafka_stats_timestamp_seconds",
+        "meterfold_kafka_broker_rtt_seconds",
+    ] {
+        counts(series);
+    }
+
+    // While it runs the brokers go: what may wait grows older, though nothing is known to wait, until the
+    // session is over and nobody owns anything.
+    let shows = |query: &str| !prometheus.samples(query).is_empty();
+    broker.stop();
+    processor.wait_until("the age of input grows", || {
+        shows("max_over_time(meterfold_input_lag_seconds[1m]) > 1")
+    });
+    fires("MeterfoldBrokerUnreachable");
+    fires("MeterfoldPartitionUnowned");
+    broker.restart();
+    processor.wait_until("input is young again", || {
+        shows("sum(meterfold_partition_owned) == 2 and max(meterfold_input_lag_seconds) == 0")
+    });
+
+    // The clock of every partition comes to the present.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = Instant::from_millis(now.as_millis() as i64);
+    let mut ticks = Feed::default();
+    let tick = format!(
+        r#"{{"specversion":"1.0","id":"now","source":"/test","type":"meterfold.clock-tick.v1","time":"{now}"}}"#
+    );
+    ticks.push(tick.as_bytes());
+    ticks.produce(&scene.setup);
+    prometheus.waits_for("MeterfoldMonthCloseLate", false);
+    prometheus.waits_for("MeterfoldClockStalled", false);
+
     // Restarts, the last one with damaged tables.
     for _ in 0..2 {
         processor.stop();
@@ -96,6 +156,21 @@ fn boards_have_data_and_alerts_fire() {
     processor.wait_until_runs(&scene.setup);
     fires("MeterfoldStoreCorruption");
     fires("MeterfoldCrashLooping");
+    counts(r#"meterfold_restores_total{result="full"}"#);
+    counts(r#"meterfold_state_digest_checks_total{result="equal"}"#);
+
+    // Its disk fills, and is full at its next start.
+    if let Some(disk) = disk.as_ref() {
+        let filler = disk.fill(16 << 20);
+        fires("MeterfoldVolumeFillsIn4h");
+        processor.stop();
+        fs::remove_file(&filler).unwrap();
+        let filler = disk.fill(0);
+        processor = watched(&scene, &prometheus);
+        fires("MeterfoldStoreReadOnly");
+        fs::remove_file(filler).unwrap();
+        processor.wait_until_runs(&scene.setup);
+    }
 
     // Its group is gone, and with it the offsets.
     processor.stop();
@@ -105,6 +180,13 @@ fn boards_have_data_and_alerts_fire() {
     prometheus.scrapes(&address(&processor));
     fires("MeterfoldHalted");
     processor.kill();
+
+    // Its password is wrong.
+    scene.become_user("watched", "wrong");
+    processor = scene.start_with(&[("METERFOLD_LINGER_MS", "20000")]);
+    prometheus.scrapes(&address(&processor));
+    fires("MeterfoldKafkaAuthFailing");
+    assert_eq!(processor.ended(PATIENCE).code(), Some(6));
 }
 
 /// The next process, scraped.

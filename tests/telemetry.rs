@@ -17,7 +17,8 @@ use meterfold::telemetry::labels::{
 };
 use meterfold::telemetry::table::{self, Shape, TABLE, Values};
 use meterfold::telemetry::{
-    Format, Halt, InputStatus, PartitionState, PartitionStatus, Settings, Telemetry, WorkerState,
+    BrokerFigures, ClientFigures, Format, Halt, InputStatus, PartitionState, PartitionStatus,
+    Settings, Telemetry, WorkerState,
 };
 
 const TOPICS: [&str; 2] = ["api-calls", "accounts"];
@@ -96,7 +97,7 @@ fn all_that_is_known_is_exported_as_0_from_the_start() {
             Values::Known(values) => values().len(),
             Values::Topics => TOPICS.len(),
             Values::Identity => 1,
-            Values::OwnedPartitions => 0,
+            Values::OwnedPartitions | Values::Brokers => 0,
         });
         let expected: usize = values.product();
         let name = match row.shape {
@@ -118,8 +119,10 @@ fn a_report_is_counted_once_and_begins_anew() {
     let mut report = telemetry.report();
     report.consumed("api-calls", 3, 5, 900);
     report.disposed(Disposition::Charged, 4);
-    report.dead_letter("malformed", 1, 120);
+    report.dead_letter("malformed", 1);
+    report.dead_letter_bytes(120);
     report.derived(DerivedKind::CapReached, 2);
+    telemetry.derived_produced(DerivedKind::CapReached, 2);
     report.step(Step::Commit, 0.02);
     report.end_to_end(0.3);
     report.batch(BatchResult::Committed, 5, 900, 0.04);
@@ -183,8 +186,10 @@ fn an_aborted_batch_folded_nothing_and_its_events_were_sent_for_nothing() {
     let mut report = telemetry.report();
     report.consumed("api-calls", 3, 5, 900);
     report.disposed(Disposition::Charged, 4);
-    report.dead_letter("malformed", 1, 120);
+    report.dead_letter("malformed", 1);
+    report.dead_letter_bytes(120);
     report.derived(DerivedKind::CapReached, 2);
+    telemetry.derived_produced(DerivedKind::CapReached, 2);
     report.end_to_end(0.3);
     report.abort();
     telemetry.publish(0, &mut report);
@@ -233,6 +238,7 @@ fn what_is_said_of_a_partition_shows_as_gauges() {
         log_end: Some(150),
         last_stable: Some(130),
         oldest_waiting_millis: Some(0),
+        is_cut_off: false,
         retention_millis: Some(86_400_000),
     }];
     telemetry.publish_partition(0, status.clone());
@@ -247,7 +253,6 @@ fn what_is_said_of_a_partition_shows_as_gauges() {
     samples.check("meterfold_log_end_offset", of_p7, 150.0);
     samples.check("meterfold_unstable_records", of_p7, 20.0);
     samples.check("meterfold_partition_owned", of_p7, 1.0);
-    samples.check("meterfold_position_gap_commits", r#"{partition="7"}"#, 2.0);
     samples.check(
         "meterfold_conservation_residual_records",
         r#"{partition="7"}"#,
@@ -292,6 +297,100 @@ fn lag_without_a_record_at_hand_grows_old_too() {
     let second = lag_of(10, 12);
     assert!(second > first, "{second}");
     assert_eq!(lag_of(12, 12), 0.0);
+}
+
+/// What cannot be seen may wait: brokers that are away are no reason to say that nothing does.
+#[test]
+fn lag_grows_while_brokers_are_away() {
+    let telemetry = telemetry(1);
+    let lag_of = |is_cut_off| {
+        let mut status = running(0);
+        status.inputs[0].is_cut_off = is_cut_off;
+        telemetry.publish_partition(0, status);
+        std::thread::sleep(Duration::from_millis(30));
+        let samples = classic(&telemetry.render(Format::Classic));
+        let of_p0 = r#"{partition="0",topic="api-calls"}"#;
+        samples.check("meterfold_input_lag_records", of_p0, 0.0);
+        samples.value("meterfold_input_lag_seconds", of_p0)
+    };
+    assert_eq!(lag_of(false), 0.0);
+    let first = lag_of(true);
+    assert!(first >= 0.03, "{first}");
+    let second = lag_of(true);
+    assert!(second >= first + 0.03, "{second}");
+    assert_eq!(lag_of(false), 0.0);
+}
+
+/// A process that starts behind is as late as the record that it comes to first.
+#[test]
+fn lag_is_the_age_of_the_record_at_hand() {
+    let telemetry = telemetry(1);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let hour_ago = now.unwrap().as_millis() as i64 - 3_600_000;
+    let lag_of = |oldest_waiting_millis| {
+        let mut status = running(0);
+        status.inputs[0].last_stable = Some(11);
+        status.inputs[0].oldest_waiting_millis = oldest_waiting_millis;
+        telemetry.publish_partition(0, status);
+        let samples = classic(&telemetry.render(Format::Classic));
+        samples.value(
+            "meterfold_input_lag_seconds",
+            r#"{partition="0",topic="api-calls"}"#,
+        )
+    };
+    assert!(lag_of(None) < 60.0);
+    assert!(lag_of(Some(hour_ago)) >= 3_600.0);
+    // It was taken, and the next one is not at hand yet.
+    assert!(lag_of(None) >= 3_600.0);
+}
+
+/// Gauges are of the client that is worst off; counters go on when a client is made anew.
+#[test]
+fn brokers_are_as_the_clients_see_them() {
+    let telemetry = telemetry(1);
+    let tells = |client, broker: BrokerFigures| {
+        let figures = ClientFigures {
+            told_unix_millis: 1_767_225_600_000,
+            brokers: [("1".to_owned(), broker)].into(),
+            produce_queue_records: 3,
+            ..ClientFigures::default()
+        };
+        telemetry.client_told(client, figures);
+    };
+    let disconnected = |disconnects| BrokerFigures {
+        disconnects,
+        ..BrokerFigures::default()
+    };
+    tells("consumer-0", disconnected(4));
+    tells("consumer-0", disconnected(6));
+    // Made anew.
+    tells("consumer-0", disconnected(1));
+    tells(
+        "producer-0",
+        BrokerFigures {
+            is_missed: true,
+            rtt_seconds: 0.25,
+            ..disconnected(1)
+        },
+    );
+    let samples = classic(&telemetry.render(Format::Classic));
+    let of_1 = r#"{broker="1"}"#;
+    samples.check("meterfold_kafka_disconnects_total", of_1, 8.0);
+    samples.check("meterfold_kafka_broker_state", of_1, 0.0);
+    samples.check("meterfold_kafka_broker_rtt_seconds", of_1, 0.25);
+    samples.check("meterfold_kafka_produce_queue_records", "", 6.0);
+    samples.check(
+        "meterfold_kafka_stats_timestamp_seconds",
+        "",
+        1_767_225_600.0,
+    );
+    tells("producer-0", disconnected(1));
+    let samples = classic(&telemetry.render(Format::Classic));
+    samples.check("meterfold_kafka_broker_state", of_1, 1.0);
+    telemetry.client_told("producer-0", ClientFigures::default());
+    let samples = classic(&telemetry.render(Format::Classic));
+    samples.check("meterfold_kafka_broker_state", of_1, 0.0);
+    samples.check("meterfold_kafka_disconnects_total", of_1, 8.0);
 }
 
 #[test]
@@ -353,7 +452,7 @@ fn series_depend_on_owned_partitions_alone() {
         report.lateness(team as f64);
     }
     for reason in DEAD_LETTER_REASONS {
-        report.dead_letter(reason, 1, 1);
+        report.dead_letter(reason, 1);
     }
     for partition in 0..32 {
         report.consumed("api-calls", partition, 31_250, 1 << 20);

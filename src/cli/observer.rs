@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::billing::disposition::Dispositions;
-use crate::config::Config;
+use crate::billing::event::Body;
+use crate::config::{Config, RecordedTime};
 use crate::kafka::log::wall_millis;
-use crate::ports::log::{Halt, Offsets, StoreFigures};
+use crate::ports::log::{Halt, Offsets, Prospect, StoreFigures};
 use crate::ports::{Batch, StoreError};
 use crate::processor::counts::Counts;
-use crate::processor::watch::{Commit, PartitionState, Watch};
+use crate::processor::watch::{Commit, Origin, PartitionState, Watch};
 use crate::store::dedup::DedupFigures;
 use crate::telemetry::halt::Halt as HaltName;
-use crate::telemetry::labels::{BatchResult, Step, TransactionResult};
+use crate::telemetry::labels::{BatchResult, DigestCheck, ErrorClass, RestoreResult, Step};
 use crate::telemetry::{
     InputStatus, PartitionState as Told, PartitionStatus, StoreStatus, Telemetry, WorkerReport,
     WorkerState,
@@ -62,6 +63,14 @@ pub struct Observer {
     worker: u16,
     report: WorkerReport,
     inputs: Vec<String>,
+    /// `retention.ms` of each input.
+    retention: Vec<Option<i64>>,
+    /// Recorded times are those of the producers, which tell no age.
+    is_record_time: bool,
+    /// Recorded time of the oldest record of each batch and partition that waits for its commit.
+    oldest: Vec<i64>,
+    /// Flushes and compactions of a partition's store that had failed at the last look.
+    background_errors: BTreeMap<u16, u64>,
     /// What was told of each partition since it runs.
     told: BTreeMap<u16, Counts>,
     /// The status that was published last of each running partition.
@@ -79,6 +88,7 @@ impl Observer {
         telemetry: &Telemetry,
         worker: u16,
         config: &Config,
+        retention: Vec<Option<i64>>,
         outlook: Arc<Outlook>,
     ) -> Observer {
         let inputs = std::iter::once(config.topics.api_calls.clone());
@@ -87,6 +97,10 @@ impl Observer {
             worker,
             report: telemetry.report(),
             inputs: inputs.chain(config.topics.accounts.clone()).collect(),
+            retention,
+            is_record_time: config.recorded_time == RecordedTime::Record,
+            oldest: Vec::new(),
+            background_errors: BTreeMap::new(),
             told: BTreeMap::new(),
             running: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -130,7 +144,7 @@ impl Observer {
         for (reason, records) in &counts.dead_letters {
             let before = told.dead_letters.get(reason).copied().unwrap_or_default();
             if *records > before {
-                self.report.dead_letter(reason.name(), records - before, 0);
+                self.report.dead_letter(reason.name(), records - before);
             }
         }
         for (kind, events) in &counts.derived {
@@ -143,9 +157,11 @@ impl Observer {
     }
 
     fn status(&self, partition: u16, meta: &Meta, counts: &Counts) -> PartitionStatus {
-        let inputs = meta.positions.iter().map(|(topic, position)| InputStatus {
+        let positions = meta.positions.iter().zip(&self.retention);
+        let inputs = positions.map(|((topic, position), retention)| InputStatus {
             topic: topic.clone(),
             position: *position,
+            retention_millis: *retention,
             ..InputStatus::default()
         });
         PartitionStatus {
@@ -167,6 +183,28 @@ impl Observer {
             conservation_residual: i64::from(!counts.is_conserved()),
             last_commit_unix_millis: Some(wall_millis()),
             ..PartitionStatus::restoring(partition)
+        }
+    }
+
+    /// One record stands for a partition's share of a batch: the first is the oldest.
+    fn look_at_ages(&mut self, batch: &Batch, slots: &[u32]) {
+        let mut records = slots.iter().map(|slot| {
+            let slot = &batch.slots[*slot as usize];
+            let piece = &batch.pieces[slot.piece as usize];
+            (slot.clock, &piece.records[slot.record as usize].decoded)
+        });
+        if !self.is_record_time
+            && let Some((_, first)) = records.clone().next()
+        {
+            self.oldest.extend(first.recorded.map(|at| at.millis()));
+        }
+        let usage = records.find_map(|(clock, decoded)| match &decoded.event {
+            Ok(event) if matches!(event.body, Body::ApiCall(_)) => Some((clock?, event.time)),
+            _ => None,
+        });
+        if let Some((clock, time)) = usage {
+            let millis = clock.millis().saturating_sub(time.millis()).max(0);
+            self.report.lateness(millis as f64 / 1_000.0);
         }
     }
 
@@ -202,6 +240,7 @@ impl Watch for Observer {
                 self.report.consumed(topic, partition, records, 0);
             }
             self.batch_records += slots.len() as u64;
+            self.look_at_ages(batch, slots);
         }
         for (topic, (_, bytes)) in self.inputs.iter().zip(by_input) {
             self.report.consumed(topic, 0, 0, bytes);
@@ -213,14 +252,18 @@ impl Watch for Observer {
         let time = commit.fold + commit.transaction + commit.apply;
         let seconds = Duration::as_secs_f64;
         self.report.step(Step::Fold, seconds(&commit.fold));
-        self.report.step(Step::Commit, seconds(&commit.transaction));
         self.report.step(Step::Apply, seconds(&commit.apply));
         let (records, bytes) = (self.batch_records, self.batch_bytes);
         self.report
             .batch(BatchResult::Committed, records, bytes, seconds(&time));
         (self.batch_records, self.batch_bytes) = (0, 0);
-        self.telemetry
-            .transaction(TransactionResult::Committed, commit.transaction);
+        self.report
+            .dead_letter_bytes(commit.dead_letter_bytes as u64);
+        let now_millis = wall_millis();
+        for recorded in self.oldest.drain(..) {
+            let age = Duration::from_millis(now_millis.saturating_sub(recorded).max(0) as u64);
+            self.report.end_to_end(seconds(&age));
+        }
         self.telemetry.publish(self.worker, &mut self.report);
     }
 
@@ -228,8 +271,7 @@ impl Watch for Observer {
         self.report.abort();
         self.told.clear();
         (self.batch_records, self.batch_bytes) = (0, 0);
-        self.telemetry
-            .transaction(TransactionResult::Aborted, Duration::ZERO);
+        self.oldest.clear();
         self.telemetry.publish(self.worker, &mut self.report);
     }
 
@@ -245,6 +287,28 @@ impl Watch for Observer {
 
     fn quarantined(&mut self, _number: u16) {
         self.telemetry.store_corrupted();
+    }
+
+    fn restored(&mut self, records: u64) {
+        self.telemetry.restored_records(records);
+    }
+
+    fn digest_checked(&mut self, is_equal: bool) {
+        let result = match is_equal {
+            true => DigestCheck::Equal,
+            false => DigestCheck::Different,
+        };
+        self.telemetry.state_digest_check(result);
+    }
+
+    fn started(&mut self, origin: Option<Origin>, time: Duration) {
+        let result = match origin {
+            Some(Origin::Store) => RestoreResult::Warm,
+            Some(Origin::Tail) => RestoreResult::Tail,
+            Some(Origin::Changelog) => RestoreResult::Full,
+            None => RestoreResult::Failed,
+        };
+        self.telemetry.restore(result, time);
     }
 
     fn partition(&mut self, number: u16, state: &PartitionState) {
@@ -295,6 +359,11 @@ impl Watch for Observer {
     }
 
     fn sizes(&mut self, number: u16, store: &StoreFigures, dedup: &DedupFigures) {
+        let now = store.background_errors;
+        let before = self.background_errors.insert(number, now).unwrap_or(0);
+        // A store that was opened again begins anew.
+        let added = now.checked_sub(before).unwrap_or(now);
+        self.telemetry.store_background_errors(added);
         if let Some(status) = self.running.get_mut(&number) {
             status.store = StoreStatus {
                 figures: *store,
@@ -308,6 +377,12 @@ impl Watch for Observer {
 
     fn store_failed(&mut self, number: u16, error: &StoreError) {
         self.running.remove(&number);
+        let class = match error {
+            StoreError::Failed(_) => ErrorClass::Retriable,
+            StoreError::Corrupt { .. } | StoreError::Damaged(_) => ErrorClass::Data,
+            StoreError::Unusable(_) => ErrorClass::Fatal,
+        };
+        self.telemetry.error(Step::Apply, class);
         let mut told = PartitionStatus::restoring(number);
         told.store.is_read_only = !error.is_damage();
         told.state = Told::Waiting {
@@ -341,15 +416,19 @@ impl Watch for Observer {
         status.state = Told::Waiting { reason };
     }
 
-    fn ends(&mut self, number: u16, ends: &[Option<Offsets>]) {
+    fn prospects(&mut self, number: u16, prospects: &[Option<Prospect>]) {
         let Some(status) = self.running.get_mut(&number) else {
             return;
         };
-        for (input, ends) in status.inputs.iter_mut().zip(ends) {
-            if let Some(ends) = ends {
-                input.log_start = Some(ends.first);
-                input.log_end = Some(ends.next);
-                input.last_stable = Some(ends.next);
+        for (input, prospect) in status.inputs.iter_mut().zip(prospects) {
+            if let Some(prospect) = prospect {
+                let Offsets { first, next } = prospect.offsets;
+                input.log_start = Some(first);
+                input.log_end = Some(next);
+                input.last_stable = Some(next - prospect.unstable);
+                let waiting = prospect.waiting_since_millis;
+                input.oldest_waiting_millis = waiting.filter(|_| !self.is_record_time);
+                input.is_cut_off = prospect.is_cut_off;
             }
         }
         let status = status.clone();
@@ -360,6 +439,7 @@ impl Watch for Observer {
         self.told.remove(&number);
         self.running.remove(&number);
         self.waiting.remove(&number);
+        self.background_errors.remove(&number);
         let worker = usize::from(self.worker);
         self.outlook.with(|workers| workers[worker].remove(&number));
         self.telemetry.withdraw_partition(self.worker, number);
@@ -376,5 +456,7 @@ fn keep_told(before: Option<&PartitionStatus>, now: &mut PartitionStatus) {
         input.log_start = before.log_start;
         input.log_end = before.log_end;
         input.last_stable = before.last_stable;
+        input.oldest_waiting_millis = before.oldest_waiting_millis;
+        input.is_cut_off = before.is_cut_off;
     }
 }

@@ -19,7 +19,7 @@ use crate::kafka::cluster::{Cluster, ClusterError};
 use crate::kafka::derived_format::DerivedFormat;
 use crate::kafka::log::{KafkaLog, wall_millis};
 use crate::kafka::registry::RegistryError;
-use crate::kafka::topics::{self, Severity};
+use crate::kafka::topics::{self, RightsOf, Severity};
 use crate::ports::log::LogError;
 use crate::processor::journaling::{LogSettings, settings_digest};
 use crate::processor::partition::{BookText, TIMERS_PER_STRETCH};
@@ -27,6 +27,7 @@ use crate::processor::start::StartSettings;
 use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
 use crate::store::directory::Directory;
 use crate::store::views::Views;
+use crate::telemetry::labels::{ErrorClass, Step};
 use crate::telemetry::log::{self, LogFormat, LogLevel};
 use crate::telemetry::{Build, Settings, Telemetry, WorkerState};
 use crate::wire::meta::FOLD_VERSION;
@@ -103,6 +104,14 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
     let server = http::serve(config.http.listen, &telemetry, queries, limits)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let result = process(&config, book, &telemetry, views, &stop);
+    if let Err(failure) = &result
+        && failure.code == 6
+    {
+        // Whoever is refused says so for a while, so that it is seen by those who watch.
+        tracing::error!(event = "refused", "{failure}");
+        let linger = Duration::from_millis(config.linger_millis);
+        rest(linger, &telemetry, &config, Some(&stop));
+    }
     server.stop();
     result
 }
@@ -174,7 +183,7 @@ fn telemetry_settings(config: &Config) -> Settings {
             .collect(),
         partitions: config.topics.partitions,
         state_dir: Some(config.state_dir.clone()),
-        config_hash: String::new(),
+        config_hash: config_hash(config),
         transaction_timeout_millis: config.kafka.millis(
             "transaction.timeout.ms",
             crate::config::TRANSACTION_TIMEOUT_MILLIS,
@@ -189,6 +198,16 @@ fn telemetry_settings(config: &Config) -> Settings {
     }
 }
 
+/// Digest of the configuration, without what differs between the instances of a release. Secrets do
+/// not show in it.
+fn config_hash(config: &Config) -> String {
+    let mut shared = config.clone();
+    shared.instance.clear();
+    shared.http.advertised = None;
+    let digest = blake3::hash(format!("{shared:?}").as_bytes());
+    digest.to_hex()[..16].to_owned()
+}
+
 fn process(
     config: &Config,
     book: BookText,
@@ -200,6 +219,7 @@ fn process(
         return Ok(());
     };
     let settings = Arc::new(start_settings(config, book, &cluster)?);
+    let retention = topics::retention(&cluster, config)?;
     drop(cluster);
     let Some(format) = derived_format(config, telemetry, stop)? else {
         return Ok(());
@@ -215,12 +235,18 @@ fn process(
         .map(|worker| {
             let (config, stores) = (config.clone(), stores.clone());
             let settings = Arc::clone(&settings);
-            let observer = Observer::new(telemetry, worker, &config, Arc::clone(&outlook));
+            let retention = retention.clone();
+            let outlook = Arc::clone(&outlook);
+            let observer = Observer::new(telemetry, worker, &config, retention, outlook);
+            let telemetry = telemetry.clone();
             let stop = Arc::clone(&worker_stop);
             let format = format.clone();
             thread::Builder::new()
                 .name(format!("worker-{worker}"))
-                .spawn(move || work(&config, worker, format, stores, &settings, observer, &stop))
+                .spawn(move || {
+                    let join = || KafkaLog::join(&config, worker, format.clone(), &telemetry);
+                    work(&config, join, stores, &settings, observer, &stop)
+                })
         })
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::failed(format!("a worker's thread: {error}")))?;
@@ -233,8 +259,7 @@ fn process(
 
 fn work(
     config: &Config,
-    worker: u16,
-    format: DerivedFormat,
+    join: impl Fn() -> Result<KafkaLog, LogError>,
     stores: Directory,
     settings: &StartSettings,
     observer: Observer,
@@ -254,8 +279,7 @@ fn work(
     let mut observer = observer;
     let mut replaced_at: Option<Monotonic> = None;
     loop {
-        let log = KafkaLog::join(config, worker, format.clone())?;
-        let mut worker = Worker::new(log, stores.clone(), settings, policy, observer);
+        let mut worker = Worker::new(join()?, stores.clone(), settings, policy, observer);
         match worker.run(stop) {
             // Under the consumer protocol a predecessor that was killed holds the identity until
             // its session ends.
@@ -293,7 +317,12 @@ fn reach(
         let reason = match look(config) {
             Ok(Ok(cluster)) => return Ok(Some(cluster)),
             Ok(Err(reason)) => reason,
-            Err(error) => return Err(error),
+            Err(error) => {
+                if error.code == 6 {
+                    telemetry.error(Step::Join, ErrorClass::Auth);
+                }
+                return Err(error);
+            }
         };
         wait(config, telemetry, stop, &reason);
     }
@@ -312,7 +341,13 @@ fn derived_format(
             Err(error @ RegistryError::Unreachable { .. }) => {
                 wait(config, telemetry, stop, &error.to_string());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let failure = Failure::from(error);
+                if failure.code == 6 {
+                    telemetry.error(Step::Join, ErrorClass::Auth);
+                }
+                return Err(failure);
+            }
         }
     }
     Ok(None)
@@ -334,8 +369,9 @@ fn wait(config: &Config, telemetry: &Telemetry, stop: &AtomicBool, reason: &str)
 
 /// The cluster if all topics are as they must be; else why to wait, or what is wrong.
 fn look(config: &Config) -> Result<Result<Cluster, String>, Failure> {
-    let asked = Cluster::connect(config, CONNECT_TIMEOUT)
-        .and_then(|cluster| topics::check(&cluster, config).map(|faults| (cluster, faults)));
+    let asked = Cluster::connect(config, CONNECT_TIMEOUT).and_then(|cluster| {
+        topics::check(&cluster, config, RightsOf::Run).map(|faults| (cluster, faults))
+    });
     let (cluster, faults) = match asked {
         Ok(found) => found,
         Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Failed { .. })) => {
@@ -464,7 +500,10 @@ fn attend(
     match failure {
         Some(failure) => {
             if failure.code == 8 {
-                rest(linger.max(session_timeout(config)), telemetry, config);
+                let random = RandomState::new().hash_one(std::process::id());
+                let more = Duration::from_millis(random % REST_MORE_MILLIS_MAX);
+                let least = linger.max(session_timeout(config));
+                rest(least + more, telemetry, config, None);
             }
             Err(failure)
         }
@@ -475,12 +514,13 @@ fn attend(
     }
 }
 
-/// Before a fenced process ends, so that it and its rival do not fence each other for ever: at
-/// least `least`, and up to 15 s more. What is served meanwhile says why.
-fn rest(least: Duration, telemetry: &Telemetry, config: &Config) {
-    let random = RandomState::new().hash_one(std::process::id()) % REST_MORE_MILLIS_MAX;
-    let until = Monotonic::now() + least + Duration::from_millis(random);
-    while Monotonic::now() < until {
+/// Before a process ends that must not come back at once: one that is fenced, so that it and its
+/// rival do not fence each other for ever, or refused. What is served meanwhile says why. Ends early
+/// where `stop` says so.
+fn rest(time: Duration, telemetry: &Telemetry, config: &Config, stop: Option<&AtomicBool>) {
+    let until = Monotonic::now() + time;
+    let is_stopped = || stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+    while Monotonic::now() < until && !is_stopped() {
         (0..config.workers).for_each(|worker| telemetry.heartbeat(worker));
         thread::sleep(LOOK_INTERVAL);
     }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::Config;
 use crate::kafka::cluster::Cluster;
-use crate::kafka::topics::{self, Severity, TopicFault};
+use crate::kafka::topics::{self, RightsOf, Severity, TopicFault};
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
@@ -27,6 +27,9 @@ enum TopicsCommand {
 Example:
   meterfold topics create --config meterfold.toml
 
+It needs Create, Describe and DescribeConfigs on the topics; the rights of *run* are looked for by
+*topics check* and *validate*.
+
 Exit codes: 0 all are there and right, 4 configuration or a topic is wrong, 5 brokers unreachable,
 6 access refused or a right is missing.")]
     Create(TopicsOptions),
@@ -34,6 +37,8 @@ Exit codes: 0 all are there and right, 4 configuration or a topic is wrong, 5 br
     #[command(after_help = "\
 Example:
   meterfold topics check --config meterfold.toml --timeout 10
+
+Run it as the user that *run* has: its rights are looked for too.
 
 Exit codes: 0 all are right (warnings apart), 4 configuration or a topic is wrong, 5 brokers
 unreachable, 6 access refused or a right is missing.")]
@@ -52,16 +57,18 @@ pub fn run(args: TopicsArgs) -> Result<(), Failure> {
     let (TopicsCommand::Create(options) | TopicsCommand::Check(options)) = &args.command;
     let config = options.config.load()?;
     let cluster = options.timeout.connect(&config)?;
-    if let TopicsCommand::Create(_) = args.command {
-        for creation in topics::create(&cluster, &config)? {
-            let what = if creation.is_new { "made" } else { "was there" };
-            say(&format!("{}: {what}", creation.topic))?;
+    let rights = match args.command {
+        TopicsCommand::Create(_) => {
+            for creation in topics::create(&cluster, &config)? {
+                let what = if creation.is_new { "made" } else { "was there" };
+                say(&format!("{}: {what}", creation.topic))?;
+            }
+            wait_until_there(&cluster, &config, options.timeout.timeout)?;
+            RightsOf::Topics
         }
-    }
-    if let TopicsCommand::Create(_) = args.command {
-        wait_until_there(&cluster, &config, options.timeout.timeout)?;
-    }
-    let count = check(&cluster, &config)?;
+        TopicsCommand::Check(_) => RightsOf::Run,
+    };
+    let count = check(&cluster, &config, rights)?;
     say(&format!("{count} topics are as they must be"))
 }
 
@@ -69,7 +76,7 @@ pub fn run(args: TopicsArgs) -> Result<(), Failure> {
 fn wait_until_there(cluster: &Cluster, config: &Config, seconds: u64) -> Result<(), Failure> {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(seconds) {
-        let faults = topics::check(cluster, config)?;
+        let faults = topics::check(cluster, config, RightsOf::Topics)?;
         if faults.iter().all(|fault| fault.setting != "existence") {
             break;
         }
@@ -79,8 +86,8 @@ fn wait_until_there(cluster: &Cluster, config: &Config, seconds: u64) -> Result<
 }
 
 /// Prints warnings; fails where a topic is wrong. Returns the number of topics.
-pub fn check(cluster: &Cluster, config: &Config) -> Result<usize, Failure> {
-    let faults = topics::check(cluster, config)?;
+pub fn check(cluster: &Cluster, config: &Config, rights: RightsOf) -> Result<usize, Failure> {
+    let faults = topics::check(cluster, config, rights)?;
     let (warnings, errors): (Vec<_>, Vec<_>) = faults
         .into_iter()
         .partition(|fault| fault.severity == Severity::Warning);

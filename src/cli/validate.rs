@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::kafka::cluster::Cluster;
 use crate::kafka::derived_format::DerivedFormat;
 use crate::kafka::registry::RegistryError;
+use crate::kafka::topics::RightsOf;
 
 use super::config_args::{ConfigArgs, TimeoutArgs};
 use super::failure::Failure;
@@ -56,7 +57,7 @@ pub fn run(args: ValidateArgs) -> Result<(), Failure> {
     let mut said = format!("configuration and rate book {book} are valid\n");
     if args.against_cluster {
         let cluster = args.timeout.connect(&config)?;
-        let count = topics::check(&cluster, &config)?;
+        let count = topics::check(&cluster, &config, RightsOf::Run)?;
         said += &format!(
             "{count} topics of cluster {} are as they must be\n",
             cluster.id()

@@ -78,7 +78,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "on_wrong_partition", kind: Kind::Choice(ON_WRONG_PARTITION), default: Is("halt"),
         meaning: "What becomes of an event under a wrong key or in a wrong partition: its partition halts, or it becomes a dead letter." },
     Key { name: "linger_ms", kind: Kind::Integer(0, 600_000), default: Is("30000"),
-        meaning: "How long a halted or fenced process still answers /metrics and /status before it exits." },
+        meaning: "How long a halted, fenced or refused process still answers /metrics and /status before it exits." },
 
     Key { name: "topics.api_calls", kind: Kind::Topic, default: Is("api-calls"),
         meaning: "Input: usage events. With no accounts topic, all events." },

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::ports::log::LogError;
+use crate::telemetry::Telemetry;
 use rdkafka::consumer::Consumer;
 
 use super::client;
@@ -15,7 +16,13 @@ impl KafkaLog {
         let mut producer = client::worker_producer(config, 0);
         let identity = format!("{}-recover-{partition}", config.application);
         producer.set("transactional.id", identity);
-        let mut log = KafkaLog::new(config, 0, DerivedFormat::Json, producer)?;
+        let mut log = KafkaLog::new(
+            config,
+            0,
+            DerivedFormat::Json,
+            producer,
+            Telemetry::unwatched(),
+        )?;
         log.group = Some(config.application.clone());
         Ok(log)
     }

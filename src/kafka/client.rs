@@ -20,6 +20,8 @@ const PREFETCH_KBYTES: u32 = 64 << 10;
 const PREFETCH_KBYTES_OF_PARTITION: (u32, u32) = (4 << 10, 16 << 10);
 /// Fetched in one go from one partition.
 const FETCH_BYTES_OF_PARTITION: u32 = 4 << 20;
+/// How often the clients of a worker tell of themselves.
+const STATISTICS_INTERVAL_MILLIS: &str = "5000";
 /// 2 MiB: the largest dead letter with its headers.
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 
@@ -97,6 +99,7 @@ pub fn worker_consumer(config: &Config, worker: u16) -> ClientConfig {
     let poll = kafka.millis("max.poll.interval.ms", MAX_POLL_INTERVAL_MILLIS);
     client
         .set("max.poll.interval.ms", poll.to_string())
+        .set("statistics.interval.ms", STATISTICS_INTERVAL_MILLIS)
         .set("group.instance.id", identity(config, worker))
         .set("client.id", client_id(config, worker));
     client
@@ -123,6 +126,7 @@ pub fn worker_producer(config: &Config, worker: u16) -> ClientConfig {
             "message.timeout.ms",
             message_timeout(transaction).to_string(),
         )
+        .set("statistics.interval.ms", STATISTICS_INTERVAL_MILLIS)
         .set("client.id", client_id(config, worker));
     client
 }

@@ -9,10 +9,18 @@ use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
+
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::Step;
+
+use super::{error_class, statistics};
 
 /// What delivery reports tell; they are served on the worker's own thread.
-#[derive(Default)]
 pub struct Deliveries {
+    telemetry: Telemetry,
+    /// Of the client, in what it tells of itself.
+    name: String,
     state: Mutex<Delivered>,
 }
 
@@ -26,6 +34,13 @@ struct Delivered {
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(event = "producer_error", "{error}: {reason}");
+        let class = error_class::of_client(error.rdkafka_error_code());
+        self.telemetry.error(Step::Produce, class);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let figures = statistics::figures(&statistics);
+        self.telemetry.client_told(&self.name, figures);
     }
 }
 
@@ -50,6 +65,14 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
+    pub fn new(telemetry: Telemetry, name: String) -> Deliveries {
+        Deliveries {
+            telemetry,
+            name,
+            state: Mutex::default(),
+        }
+    }
+
     fn with<T>(&self, use_state: impl FnOnce(&mut Delivered) -> T) -> T {
         use_state(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

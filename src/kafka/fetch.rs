@@ -8,6 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use crate::billing::time::Instant;
 use crate::ports::Batch;
 use crate::ports::log::{Halt, HaltCode, Happening, LogError};
+use crate::telemetry::labels::Step;
 
 use super::input::{Inputs, Trouble};
 use super::kept::watermarks;
@@ -30,6 +31,7 @@ impl KafkaLog {
             .values_mut()
             .map(|owned| &mut owned.inputs.decoder);
         self.schemata.answers(decoders);
+        let began = Monotonic::now();
         let wall_millis = wall_millis();
         let numbers: Vec<u16> = self.owned.keys().copied().collect();
         let mut batch = Batch::new(self.rules.partitions, None, self.first_number);
@@ -56,7 +58,7 @@ impl KafkaLog {
                     }
                     continue;
                 }
-                Some(Trouble::Denied(text)) => return Err(LogError::Denied(text)),
+                Some(Trouble::Denied(text)) => return Err(self.denied(Step::Decode, text)),
             }
             if owned.inputs.wants_proof() {
                 ask_ends(&self.asker, &mut owned.inputs)?;
@@ -69,6 +71,7 @@ impl KafkaLog {
         if !has_any {
             return Ok(None);
         }
+        self.telemetry.step(Step::Decode, began.elapsed());
         self.first_number += batch.slots.len() as u64;
         Ok(Some(Happening::Batch(batch)))
     }

@@ -127,7 +127,8 @@ impl Input {
         self.is_at_end = true;
     }
 
-    fn head(&self) -> Option<&Record> {
+    /// The record that is handed out next, if one is at hand.
+    pub fn head(&self) -> Option<&Record> {
         self.pieces.front().map(|piece| &piece.records[self.folded])
     }
 

@@ -15,8 +15,11 @@ use crate::billing::time::Instant;
 use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
 use crate::ports::log::{
     Committed, Halt, Happening, Hidden, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
+    Prospect,
 };
 use crate::ports::{Batch, Piece, Staged};
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::{FencedBy, Rebalance, Step};
 use crate::wire::avro::Schemas;
 use crate::wire::kafka_record::RecordRules;
 
@@ -24,9 +27,10 @@ use super::client;
 use super::derived_format::DerivedFormat;
 use super::input::Inputs;
 use super::kept::{self, KeptReader, watermarks};
-use super::native::{self, GroupMetadata};
+use super::native::GroupMetadata;
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
+use super::telling::fatal;
 use super::transaction::{End, Transactions};
 use super::unowned::Unowned;
 
@@ -38,6 +42,7 @@ const WALL_REST: Duration = Duration::from_secs(60);
 const RECYCLED_PIECES_MAX: usize = 16;
 
 pub struct KafkaLog {
+    pub(super) telemetry: Telemetry,
     /// Commits for this group without being in it; None: as a member.
     pub(super) group: Option<String>,
     /// Queues of partitions go before the consumer that they belong to.
@@ -61,6 +66,8 @@ pub struct KafkaLog {
     pub(super) captured: Option<GroupMetadata>,
     /// The group has taken partitions away that are not given up yet.
     pub(super) is_revoking: bool,
+    /// News of a change that is not carried out yet.
+    pub(super) changing: Option<(Rebalance, Monotonic)>,
     pub(super) unreleased: Vec<u16>,
     released: Vec<u16>,
     /// None: the brokers assign, and leave nothing over.
@@ -89,9 +96,14 @@ pub(super) struct Owned {
 
 impl KafkaLog {
     /// Joins the group as `worker`.
-    pub fn join(config: &Config, worker: u16, format: DerivedFormat) -> Result<KafkaLog, LogError> {
+    pub fn join(
+        config: &Config,
+        worker: u16,
+        format: DerivedFormat,
+        telemetry: &Telemetry,
+    ) -> Result<KafkaLog, LogError> {
         let producer = client::worker_producer(config, worker);
-        let log = KafkaLog::new(config, worker, format, producer)?;
+        let log = KafkaLog::new(config, worker, format, producer, telemetry.clone())?;
         let subscribed = log.consumer.subscribe(&[&log.topics[0]]);
         subscribed.map_err(|error| LogError::Invalid(format!("kafka: {error}")))?;
         Ok(log)
@@ -102,15 +114,16 @@ impl KafkaLog {
         worker: u16,
         format: DerivedFormat,
         producer: ClientConfig,
+        telemetry: Telemetry,
     ) -> Result<KafkaLog, LogError> {
         let invalid = |error: KafkaError| LogError::Invalid(format!("kafka: {error}"));
         let topics: Vec<String> = std::iter::once(config.topics.api_calls.clone())
             .chain(config.topics.accounts.clone())
             .collect();
         let settings = client::worker_consumer(config, worker);
+        let ownership = Ownership::new(telemetry.clone(), format!("consumer-{worker}"));
         let consumer: BaseConsumer<Ownership> =
-            BaseConsumer::from_config_and_context(&settings, Ownership::default())
-                .map_err(invalid)?;
+            BaseConsumer::from_config_and_context(&settings, ownership).map_err(invalid)?;
         let reader = client::reader(config, &format!("reader-{worker}"));
         let mut asker = reader.clone();
         asker.set("isolation.level", "read_uncommitted");
@@ -130,8 +143,9 @@ impl KafkaLog {
                 topics.clone(),
                 format,
                 session_timeout,
+                (telemetry.clone(), format!("producer-{worker}")),
             ),
-            schemata: Schemata::new(config.registry.as_ref())?,
+            schemata: Schemata::new(config.registry.as_ref(), &telemetry)?,
             schemas: Arc::new(Schemas::built_in()),
             kept_topics: [
                 config.topics.changelog.clone(),
@@ -151,6 +165,7 @@ impl KafkaLog {
             idle_margin_millis: config.idle_margin_millis as i64,
             captured: None,
             is_revoking: false,
+            changing: None,
             unreleased: Vec::new(),
             released: Vec::new(),
             unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
@@ -161,6 +176,7 @@ impl KafkaLog {
             first_number: 0,
             is_closed: false,
             consumer,
+            telemetry,
         })
     }
 
@@ -178,7 +194,7 @@ impl KafkaLog {
     }
 
     fn consumer_error(&mut self, error: KafkaError) -> Result<(), LogError> {
-        if let Some(fatal) = fatal(&self.consumer) {
+        if let Some(fatal) = fatal(&self.consumer, &self.telemetry) {
             return Err(fatal);
         }
         match error.rdkafka_error_code() {
@@ -236,6 +252,7 @@ impl Log for KafkaLog {
 
     fn commit(&mut self, staged: &[Staged]) -> Result<Outcome, LogError> {
         let Some(metadata) = self.metadata() else {
+            self.telemetry.fenced(FencedBy::Generation);
             return Ok(Outcome::Unsure {
                 reason: "the assignment is lost, or another member has it".into(),
                 is_timeout: false,
@@ -264,7 +281,7 @@ impl Log for KafkaLog {
             Err(error) => {
                 return match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                        Err(LogError::Denied(format!("offsets of the group: {error}")))
+                        Err(self.denied(Step::Join, format!("offsets of the group: {error}")))
                     }
                     _ => {
                         tracing::debug!(event = "offsets_unknown", partition, "{error}");
@@ -311,8 +328,8 @@ impl Log for KafkaLog {
             Kept::Changelog => &self.kept_topics[0],
             Kept::Journal => &self.kept_topics[1],
         };
-        let opened = KeptReader::open(&self.reader, &self.asker, topic, partition, from)?;
-        Ok(opened.map(|(reader, offsets)| {
+        let opened = KeptReader::open(&self.reader, &self.asker, topic, partition, from);
+        Ok(self.restoring(opened)?.map(|(reader, offsets)| {
             self.kept.insert(partition, reader);
             offsets
         }))
@@ -324,7 +341,10 @@ impl Log for KafkaLog {
         visit: &mut dyn FnMut(KeptRecord),
     ) -> Result<i64, LogError> {
         match self.kept.get_mut(&partition) {
-            Some(reader) => reader.read(visit),
+            Some(reader) => {
+                let read = reader.read(visit);
+                self.restoring(read)
+            }
             None => Err(LogError::Failed(format!(
                 "partition {partition}: nothing is being read"
             ))),
@@ -341,7 +361,8 @@ impl Log for KafkaLog {
             Kept::Changelog => &self.kept_topics[0],
             Kept::Journal => &self.kept_topics[1],
         };
-        kept::newest(&self.reader, &self.asker, topic, partition, key)
+        let newest = kept::newest(&self.reader, &self.asker, topic, partition, key);
+        self.restoring(newest)
     }
 
     fn close_kept(&mut self, partition: u16) {
@@ -352,11 +373,8 @@ impl Log for KafkaLog {
         self.owned.get(&partition)?.inputs.wait_reason.as_deref()
     }
 
-    fn last_known_ends(&self, partition: u16) -> Vec<Option<Offsets>> {
-        let topics = self.topics.iter();
-        topics
-            .map(|topic| native::last_known_ends(&self.consumer, topic, partition))
-            .collect()
+    fn prospects(&self, partition: u16) -> Vec<Option<Prospect>> {
+        self.known_of(partition)
     }
 
     fn begin(
@@ -419,6 +437,9 @@ impl Log for KafkaLog {
             let released = std::mem::take(&mut self.released);
             let list = self.list(&released, Offset::Invalid)?;
             self.unassign(&list)?;
+            if let Some((change, since)) = self.changing.take() {
+                self.telemetry.rebalance(change, since.elapsed());
+            }
             self.is_revoking = false;
             self.captured = None;
             self.seek_begun()?;
@@ -446,17 +467,6 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Why the client can do nothing any more; None: it can.
-pub(super) fn fatal(consumer: &BaseConsumer<Ownership>) -> Option<LogError> {
-    use rdkafka_sys::rd_kafka_resp_err_t as code;
-    let (found, text) = native::fatal_error(consumer.client())?;
-    Some(match found {
-        code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID => LogError::Replaced(text),
-        code::RD_KAFKA_RESP_ERR_UNRELEASED_INSTANCE_ID => LogError::Unreleased(text),
-        _ => LogError::Failed(format!("consumer: {text}")),
-    })
 }
 
 pub fn wall_millis() -> i64 {

@@ -13,12 +13,14 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::ports::log::{Happening, LogError};
+use crate::telemetry::labels::Rebalance;
 use crate::wire::kafka_record::{RecordDecoder, RecordRules};
 
 use super::input::{FETCH_RECORDS_MAX, Input, Inputs};
-use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT, fatal};
+use super::log::{ASK_TIMEOUT, KafkaLog, Owned, SEEK_TIMEOUT};
 use super::native::{GroupMetadata, PartitionQueue};
 use super::rebalance::Ownership;
+use super::telling::fatal;
 
 /// Between two tries to seek in a partition whose fetching has not started yet.
 const SEEK_AGAIN: Duration = Duration::from_millis(10);
@@ -28,6 +30,7 @@ const AWAY_ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl KafkaLog {
     pub(super) fn assign(&mut self, partitions: Vec<u16>) -> Result<Happening, LogError> {
+        let began = Monotonic::now();
         let failed = |what: &str, error: KafkaError| LogError::Failed(format!("{what}: {error}"));
         let list = self.list(&partitions, Offset::Beginning)?;
         self.consumer
@@ -64,6 +67,9 @@ impl KafkaLog {
         }
         tracing::info!(event = "assigned", "assigned partitions {partitions:?}");
         self.seek_begun()?;
+        if !partitions.is_empty() {
+            self.telemetry.rebalance(Rebalance::Join, began.elapsed());
+        }
         Ok(Happening::Assigned(partitions))
     }
 
@@ -105,7 +111,7 @@ impl KafkaLog {
             let Err(error) = sought(next.clone()) else {
                 continue;
             };
-            if let Some(fatal) = fatal(&self.consumer) {
+            if let Some(fatal) = fatal(&self.consumer, &self.telemetry) {
                 return Err(fatal);
             }
             tracing::info!(
@@ -123,7 +129,7 @@ impl KafkaLog {
             // till then the client may forward its queue to the main one again.
             let since = Monotonic::now();
             while let Err(error) = sought(next.clone()) {
-                if let Some(fatal) = fatal(&self.consumer) {
+                if let Some(fatal) = fatal(&self.consumer, &self.telemetry) {
                     return Err(fatal);
                 }
                 if since.elapsed() > SEEK_TIMEOUT {
@@ -150,7 +156,14 @@ impl KafkaLog {
         }
         self.unreleased.clone_from(&partitions);
         self.is_revoking = true;
-        Ok(match self.consumer.assignment_lost() {
+        let is_lost = self.consumer.assignment_lost();
+        let change = if is_lost {
+            Rebalance::Lost
+        } else {
+            Rebalance::Revoked
+        };
+        self.changing = Some((change, Monotonic::now()));
+        Ok(match is_lost {
             true => {
                 tracing::warn!(event = "lost", "partitions {partitions:?} are lost");
                 Happening::Lost(partitions)
@@ -204,6 +217,7 @@ impl KafkaLog {
             event = "unowned",
             "partitions {found:?} have no member though the group is at rest; joining again"
         );
+        self.telemetry.rebalance(Rebalance::Leave, Duration::ZERO);
         self.consumer.unsubscribe();
         self.consumer
             .subscribe(&[topic])
@@ -249,6 +263,7 @@ impl KafkaLog {
         }
         self.capture();
         let captured = self.captured.take()?;
+        self.telemetry.set_group_generation(captured.generation());
         if !self.is_revoking {
             return Some(captured);
         }

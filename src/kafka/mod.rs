@@ -20,6 +20,8 @@ pub mod rebalance;
 pub mod registry;
 pub mod schemata;
 pub mod sender;
+mod statistics;
+mod telling;
 pub mod topics;
 pub mod transaction;
 pub mod twin;

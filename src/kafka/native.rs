@@ -316,7 +316,7 @@ fn result(error: *mut sys::rd_kafka_error_t) -> Result<(), TransactionError> {
     Err(found)
 }
 
-/// First offset and last stable one of a partition, as the newest fetch told them; None: there was
+/// First offset and high watermark of a partition, as the newest fetch told them; None: there was
 /// none yet.
 pub fn last_known_ends<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,

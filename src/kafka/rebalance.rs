@@ -1,15 +1,22 @@
 //! News of ownership: the callback only keeps them, the worker acts on them after the poll that
 //! brought them (`engine.md` 6).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
+
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::Step;
+
+use super::error_class;
+use super::statistics::{self, Fetching};
 
 /// What the group decided, in the order of its decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +25,11 @@ pub enum News {
     Revoke(Vec<u16>),
 }
 
-#[derive(Default)]
 pub struct Ownership {
+    telemetry: Telemetry,
+    /// Of the client, in what it tells of itself.
+    name: String,
+    fetching: Mutex<BTreeMap<(String, u16), Fetching>>,
     news: Mutex<VecDeque<News>>,
     /// The consumer is being closed: nobody will act on news any more.
     is_closing: AtomicBool,
@@ -28,6 +38,17 @@ pub struct Ownership {
 }
 
 impl Ownership {
+    pub fn new(telemetry: Telemetry, name: String) -> Ownership {
+        Ownership {
+            telemetry,
+            name,
+            fetching: Mutex::default(),
+            news: Mutex::default(),
+            is_closing: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
+        }
+    }
+
     pub fn next(&self) -> Option<News> {
         self.lock().pop_front()
     }
@@ -44,6 +65,13 @@ impl Ownership {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
+    /// How a partition was fetched when the client last told of itself.
+    pub fn fetching(&self, topic: &str, partition: u16) -> Fetching {
+        let fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = fetching.get(&(topic.to_owned(), partition));
+        found.copied().unwrap_or_default()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,9 +80,21 @@ impl Ownership {
 impl ClientContext for Ownership {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(event = "consumer_error", "{error}: {reason}");
+        let class = error_class::of_client(error.rdkafka_error_code());
+        self.telemetry.error(Step::Join, class);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.set_away(true);
         }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let figures = statistics::figures(&statistics);
+        self.telemetry.client_told(&self.name, figures);
+        if statistics::is_alone(&statistics) {
+            self.set_away(true);
+        }
+        let fetching = statistics::fetching(&statistics);
+        *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = fetching;
     }
 }
 

@@ -19,6 +19,8 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::{ErrorClass, SchemaFetch, Step};
 use crate::wire::avro::SCHEMA_BYTES_MAX;
 use crate::wire::kafka_record::SchemaAnswer;
 use crate::wire::trace::base64;
@@ -95,7 +97,7 @@ pub enum RegistryError {
 }
 
 impl RegistryClient {
-    pub fn start(access: RegistryAccess) -> io::Result<RegistryClient> {
+    pub fn start(access: RegistryAccess, telemetry: Telemetry) -> io::Result<RegistryClient> {
         let (asks, asks_received) = mpsc::channel();
         let (answers_sent, answers) = mpsc::channel();
         let state = Arc::new(Mutex::new(RegistryState::Idle));
@@ -105,6 +107,7 @@ impl RegistryClient {
             answers: answers_sent,
             state: Arc::clone(&state),
             wanted: VecDeque::new(),
+            telemetry,
         };
         thread::Builder::new()
             .name("schema-registry".into())
@@ -163,6 +166,7 @@ struct Asker {
     answers: Sender<(u32, SchemaAnswer)>,
     state: Arc<Mutex<RegistryState>>,
     wanted: VecDeque<u32>,
+    telemetry: Telemetry,
 }
 
 /// Whoever asked is gone.
@@ -178,7 +182,10 @@ impl Asker {
             if failures == 0 {
                 self.set_state(RegistryState::Asking);
             }
-            match self.registry.schema(id) {
+            let began = Instant::now();
+            let result = self.registry.schema(id);
+            self.count(&result, began.elapsed());
+            match result {
                 Ok(answer) => {
                     failures = 0;
                     // The state first: who has the answer does not read that it is waited for.
@@ -225,6 +232,18 @@ impl Asker {
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Err(Gone),
             }
+        }
+    }
+
+    fn count(&self, result: &Result<SchemaAnswer, RegistryError>, time: Duration) {
+        let fetch = match result {
+            Ok(SchemaAnswer::Schema(_)) => SchemaFetch::Found,
+            Ok(SchemaAnswer::Denied) => SchemaFetch::Unknown,
+            Err(_) => SchemaFetch::Failed,
+        };
+        self.telemetry.schema_fetch(fetch, time);
+        if let Err(RegistryError::NotAuthorised { .. }) = result {
+            self.telemetry.error(Step::Decode, ErrorClass::Auth);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Registry;
 use crate::ports::log::LogError;
+use crate::telemetry::Telemetry;
 use crate::wire::kafka_record::{RecordDecoder, SchemaAnswer};
 
 use super::registry::{RegistryAccess, RegistryClient, RegistryState};
@@ -13,15 +14,18 @@ pub struct Schemata {
     /// None: no registry is configured.
     client: Option<RegistryClient>,
     known: BTreeMap<u32, SchemaAnswer>,
+    telemetry: Telemetry,
 }
 
 impl Schemata {
-    pub fn new(registry: Option<&Registry>) -> Result<Schemata, LogError> {
-        let client = registry.map(|registry| RegistryClient::start(access(registry)));
+    pub fn new(registry: Option<&Registry>, telemetry: &Telemetry) -> Result<Schemata, LogError> {
+        let start = |registry| RegistryClient::start(access(registry), telemetry.clone());
+        let client = registry.map(start);
         let failed = |error| LogError::Failed(format!("thread of the schema registry: {error}"));
         Ok(Schemata {
             client: client.transpose().map_err(failed)?,
             known: BTreeMap::new(),
+            telemetry: telemetry.clone(),
         })
     }
 
@@ -55,6 +59,7 @@ impl Schemata {
                 .iter()
                 .for_each(|(id, answer)| teach(decoder, *id, answer));
         }
+        self.telemetry.schemas_cached(answers.len() as i64);
         self.known.extend(answers);
     }
 
@@ -63,6 +68,12 @@ impl Schemata {
         self.known
             .iter()
             .for_each(|(id, answer)| teach(decoder, *id, answer));
+    }
+}
+
+impl Drop for Schemata {
+    fn drop(&mut self) {
+        self.telemetry.schemas_cached(-(self.known.len() as i64));
     }
 }
 

@@ -26,6 +26,15 @@ pub struct Creation {
     pub is_new: bool,
 }
 
+/// Whose rights on the topics are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RightsOf {
+    /// Who folds: reads inputs, writes the rest.
+    Run,
+    /// Who makes the topics, and only looks at them.
+    Topics,
+}
+
 /// Makes the topics that are missing, inputs too, in the order of [`rules`].
 pub fn create(cluster: &Cluster, config: &Config) -> Result<Vec<Creation>, ClusterError> {
     let rules = rules(config);
@@ -75,7 +84,11 @@ fn new_topic<'a>(rules: &'a TopicRules, config: &Config) -> NewTopic<'a> {
 /// # Errors
 ///
 /// The cluster could not be asked; wrong topics are no error of this function.
-pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, ClusterError> {
+pub fn check(
+    cluster: &Cluster,
+    config: &Config,
+    rights: RightsOf,
+) -> Result<Vec<TopicFault>, ClusterError> {
     let rules = rules(config);
     let described = cluster.describe(&names(rules.iter()))?;
     let there: Vec<&str> = rules
@@ -98,7 +111,7 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, Clus
         };
         match described {
             Ok(found) => {
-                faults.extend(faults_of_shape(rules, found, config, &mender));
+                faults.extend(faults_of_shape(rules, found, config, rights, &mender));
                 if let Some(settings) = settings.get(&rules.name) {
                     faults.extend(faults_of_settings(rules, settings, &mender));
                 }
@@ -112,6 +125,18 @@ pub fn check(cluster: &Cluster, config: &Config) -> Result<Vec<TopicFault>, Clus
     Ok(faults)
 }
 
+/// `retention.ms` of each input, the usage topic first; None: for ever.
+pub fn retention(cluster: &Cluster, config: &Config) -> Result<Vec<Option<i64>>, ClusterError> {
+    let inputs = std::iter::once(config.topics.api_calls.as_str());
+    let inputs: Vec<&str> = inputs.chain(config.topics.accounts.as_deref()).collect();
+    let settings = cluster.settings(&inputs)?;
+    let of = |topic: &&str| {
+        let millis = settings.get(*topic)?.get("retention.ms")?;
+        millis.parse().ok().filter(|millis| *millis > 0)
+    };
+    Ok(inputs.iter().map(of).collect())
+}
+
 fn names<'a>(rules: impl Iterator<Item = &'a TopicRules>) -> Vec<&'a str> {
     rules.map(|rules| rules.name.as_str()).collect()
 }
@@ -120,6 +145,7 @@ fn faults_of_shape(
     rules: &TopicRules,
     found: &TopicDescription,
     config: &Config,
+    rights: RightsOf,
     mender: &Mender<'_>,
 ) -> Vec<TopicFault> {
     let mut faults = Vec::new();
@@ -136,10 +162,12 @@ fn faults_of_shape(
     if let Some(copies) = copies.filter(|copies| *copies < wanted) {
         faults.push(mender.replicas(copies, wanted));
     }
-    let needs_read = rules.is_input || rules.is_read;
+    let folds = rights == RightsOf::Run;
+    let needs_read = folds && (rules.is_input || rules.is_read);
+    let needs_write = folds && !rules.is_input;
     for (is_needed, is_given, right) in [
         (needs_read, found.can_read, "Read"),
-        (!rules.is_input, found.can_write, "Write"),
+        (needs_write, found.can_write, "Write"),
         (true, found.can_describe_configs, "DescribeConfigs"),
     ] {
         if is_needed && !is_given {

@@ -5,6 +5,8 @@
 //! positions of all partitions that commit. What becomes of it stands in the log; where that is not
 //! known here, the caller is told so and asks the log.
 
+mod failures;
+
 use std::thread;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -21,12 +23,14 @@ use crate::config::Topics;
 use crate::fail_point::{self, Step};
 use crate::ports::log::{LogError, Outcome, Receipt};
 use crate::ports::{Staged, StagedDerived};
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::{Step as Place, TransactionResult};
 use crate::wire::dead_letter::DeadLetterRecord;
 use crate::wire::journal::JournalRecord;
 
 use super::deliveries::{Deliveries, drain};
 use super::derived_format::{DerivedFormat, DerivedWriter};
-use super::error_class::{is_denied, is_fenced, is_unknown_producer};
+use super::error_class::is_denied;
 use super::native::{self, GroupMetadata, TransactionError};
 
 /// A call that has not come back after so long never will.
@@ -48,6 +52,10 @@ pub struct Transactions {
     derived: DerivedWriter,
     producer: Option<BaseProducer<Deliveries>>,
     aborts_in_a_row: u32,
+    telemetry: Telemetry,
+    /// Of the client, in what it tells of itself.
+    name: String,
+    began: Monotonic,
     /// When a transaction was last found fenced; a second time within the session is a rival.
     fenced_at: Option<Monotonic>,
     session_timeout: Duration,
@@ -67,6 +75,7 @@ impl Transactions {
         inputs: Vec<String>,
         format: DerivedFormat,
         session_timeout: Duration,
+        (telemetry, name): (Telemetry, String),
     ) -> Transactions {
         Transactions {
             settings,
@@ -75,6 +84,9 @@ impl Transactions {
             derived: DerivedWriter::new(format),
             producer: None,
             aborts_in_a_row: 0,
+            telemetry,
+            name,
+            began: Monotonic::now(),
             fenced_at: None,
             session_timeout,
         }
@@ -94,31 +106,35 @@ impl Transactions {
 
     /// One transaction of everything in `staged`.
     pub fn commit(&mut self, staged: &[Staged], metadata: &GroupMetadata) -> Result<End, LogError> {
-        let began = Monotonic::now();
         if !self.ready()? {
             return Ok(unsure("transactions cannot be initialised yet"));
         }
+        self.began = Monotonic::now();
         let producer = self.made();
         producer.context().reset();
         if let Err(error) = native::begin(producer) {
-            return self.failed("begin", error);
+            return self.failed(Place::Produce, error);
         }
         fail_point::hit(Step::S2);
         if let Err(error) = self.produce(staged) {
             return self.refused(error);
         }
         fail_point::hit(Step::S3);
+        self.telemetry.step(Place::Produce, self.began.elapsed());
+        let offsets_began = Monotonic::now();
         let offsets = self.offsets(staged)?;
         let producer = self.made();
         if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
-            return self.failed("send_offsets", error);
+            return self.failed(Place::Offsets, error);
         }
         drain(producer, CALL_MAX);
+        self.telemetry.step(Place::Offsets, offsets_began.elapsed());
         if let Some(error) = producer.context().failure() {
             return self.refused(error);
         }
         let metas = producer.context().metas(staged.len());
         if let Some(reason) = wall_skew(staged, &metas) {
+            self.ended(TransactionResult::Aborted);
             self.abort()?;
             return Ok(End::Done(Outcome::Unsure {
                 reason,
@@ -126,9 +142,12 @@ impl Transactions {
             }));
         }
         fail_point::hit(Step::S4);
+        let commit_began = Monotonic::now();
         let result = self.again(native::commit);
+        self.telemetry.step(Place::Commit, commit_began.elapsed());
         match result {
             Ok(()) => {
+                self.ended(TransactionResult::Committed);
                 self.aborts_in_a_row = 0;
                 let receipts = metas.iter().map(|(offset, appended_at_millis)| Receipt {
                     changelog_position: offset + 1,
@@ -136,11 +155,11 @@ impl Transactions {
                 });
                 tracing::debug!(
                     event = "committed",
-                    millis = began.elapsed().as_millis() as u64
+                    millis = self.began.elapsed().as_millis() as u64
                 );
                 Ok(End::Done(Outcome::Committed(receipts.collect())))
             }
-            Err(error) => self.failed("commit", error),
+            Err(error) => self.failed(Place::Commit, error),
         }
     }
 
@@ -153,7 +172,7 @@ impl Transactions {
         let began = Monotonic::now();
         loop {
             let producer: BaseProducer<Deliveries> =
-                BaseProducer::from_config_and_context(&self.settings, Deliveries::default())
+                BaseProducer::from_config_and_context(&self.settings, self.deliveries())
                     .map_err(|error| LogError::Invalid(format!("producer: {error}")))?;
             loop {
                 match native::init(&producer, CALL_SLICE_MILLIS) {
@@ -166,7 +185,9 @@ impl Transactions {
                         self.producer = Some(producer);
                         return Ok(true);
                     }
-                    Err(error) if is_denied(error.code) => return Err(denied(&error)),
+                    Err(error) if is_denied(error.code) => {
+                        return Err(self.denied(Place::Join, error.text));
+                    }
                     Err(error) if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT => break,
                     Err(error) if error.is_retriable => {}
                     Err(error) if error.is_fatal => break,
@@ -190,6 +211,10 @@ impl Transactions {
                 return Ok(false);
             }
         }
+    }
+
+    fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.telemetry.clone(), self.name.clone())
     }
 
     fn made(&self) -> &BaseProducer<Deliveries> {
@@ -236,6 +261,7 @@ impl Transactions {
 
     fn produce_outputs(&self, staged: &Staged) -> Result<(), KafkaError> {
         let partition = i32::from(staged.partition);
+        let mut sent = [0; DerivedKind::ALL.len()];
         for event in &staged.derived {
             let (payload, headers) = self.derived.message(event);
             self.send(
@@ -245,6 +271,10 @@ impl Transactions {
                     .payload(payload.as_ref())
                     .headers(headers),
             )?;
+            sent[event.kind as usize] += 1;
+        }
+        for (kind, events) in DerivedKind::ALL.iter().zip(sent) {
+            self.telemetry.derived_produced(*kind, events);
         }
         for letter in staged.dead_letters.iter() {
             let letter = match DeadLetterRecord::read(letter) {
@@ -345,108 +375,6 @@ impl Transactions {
             }
         }
     }
-
-    /// The error table: the first row that matches.
-    fn failed(&mut self, step: &str, error: TransactionError) -> Result<End, LogError> {
-        let reason = format!("{step}: {}", error.text);
-        tracing::warn!(event = "transaction_failed", step, code = ?error.code, "{reason}");
-        if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT {
-            self.producer = None;
-            return Ok(timed_out(reason));
-        }
-        if error.code == code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID {
-            self.producer = None;
-            return Err(LogError::Replaced(reason));
-        }
-        if is_fenced(error.code) {
-            return Ok(self.fenced(reason));
-        }
-        if is_unknown_producer(error.code) {
-            self.producer = None;
-            return Ok(unsure(reason));
-        }
-        if is_denied(error.code) {
-            return Err(denied(&error));
-        }
-        if error.must_abort {
-            self.abort()?;
-            return Ok(unsure(reason));
-        }
-        if error.is_fatal {
-            self.producer = None;
-            return Ok(unsure(reason));
-        }
-        panic!(
-            "transactions: {reason} ({:?}): neither to be tried again nor aborted",
-            error.code
-        );
-    }
-
-    /// A record could not be produced, or was not delivered.
-    fn refused(&mut self, error: KafkaError) -> Result<End, LogError> {
-        let producer = self.made();
-        if let Some((fatal, text)) = native::fatal_error(producer.client()) {
-            if is_fenced(fatal) {
-                return Ok(self.fenced(text));
-            }
-            self.producer = None;
-            return Ok(unsure(text));
-        }
-        let reason = format!("produce: {error}");
-        let found = error.rdkafka_error_code();
-        self.abort()?;
-        match found {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(LogError::Failed(format!(
-                "{reason}: an output is larger than its topic takes; raise max.message.bytes of that \
-                 topic to 2 MiB (meterfold topics check)"
-            ))),
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed,
-            ) => Err(LogError::Denied(reason)),
-            Some(RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord) => Err(
-                LogError::Failed(format!("{reason}: an output topic refuses its records")),
-            ),
-            _ => Ok(unsure(reason)),
-        }
-    }
-
-    fn fenced(&mut self, reason: String) -> End {
-        self.producer = None;
-        let is_second = self
-            .fenced_at
-            .replace(Monotonic::now())
-            .is_some_and(|at| at.elapsed() < self.session_timeout);
-        if is_second {
-            return End::Fenced(reason);
-        }
-        // A transaction that was open for too long is fenced as well, with no rival.
-        timed_out(reason)
-    }
-
-    fn abort(&mut self) -> Result<(), LogError> {
-        self.aborts_in_a_row += 1;
-        if self.aborts_in_a_row >= ABORTS_IN_A_ROW_MAX {
-            self.aborts_in_a_row = 0;
-            self.producer = None;
-            return Ok(());
-        }
-        if let Some(producer) = &self.producer {
-            producer.purge(rdkafka::producer::PurgeConfig::default().queue());
-            drain(producer, CALL_MAX);
-        }
-        match self.again(native::abort) {
-            Ok(()) => {}
-            Err(error) if is_denied(error.code) => return Err(denied(&error)),
-            Err(error) => {
-                tracing::warn!(event = "abort_failed", code = ?error.code, "abort: {}", error.text);
-                self.producer = None;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Transactions {
@@ -478,15 +406,4 @@ fn unsure(reason: impl Into<String>) -> End {
         reason: reason.into(),
         is_timeout: false,
     })
-}
-
-fn timed_out(reason: String) -> End {
-    End::Done(Outcome::Unsure {
-        reason,
-        is_timeout: true,
-    })
-}
-
-fn denied(error: &TransactionError) -> LogError {
-    LogError::Denied(error.text.clone())
 }

@@ -67,9 +67,9 @@ pub trait Log {
         None
     }
 
-    /// First offset and end of each input as they were last heard of, for those who watch: nobody is
-    /// asked, and nothing is decided by it.
-    fn last_known_ends(&self, _partition: u16) -> Vec<Option<Offsets>> {
+    /// Each input as it was last heard of, for those who watch: nobody is asked, and nothing is
+    /// decided by it. None: not heard of yet.
+    fn prospects(&self, _partition: u16) -> Vec<Option<Prospect>> {
         Vec::new()
     }
 
@@ -153,6 +153,18 @@ pub struct Offsets {
     pub first: i64,
     /// The high watermark: the offset after the last record, committed or not.
     pub next: i64,
+}
+
+/// An input of a partition, as far as it is known without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    pub offsets: Offsets,
+    /// Records at the end that an open transaction holds back.
+    pub unstable: i64,
+    /// Recorded time of the oldest record that was fetched and not handed out; None: there is none.
+    pub waiting_since_millis: Option<i64>,
+    /// The broker is away: the log may be longer by now.
+    pub is_cut_off: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +258,12 @@ pub struct StoreFigures {
     pub flushes_running: u64,
     pub immutable_memtables: u64,
     pub l0_files: u64,
+    /// Of the cache that all stores of a process share.
+    pub block_cache_bytes: u64,
+    /// Writes are delayed or stopped until compaction catches up.
+    pub is_write_stalled: bool,
+    /// Flushes and compactions that failed since it was opened.
+    pub background_errors: u64,
 }
 
 /// Where the stores of partitions lie.

@@ -50,6 +50,7 @@ impl<L: Log, O: Stores, W: Watch> Worker<'_, L, O, W> {
                     cells: sum(|staged| staged.changes.len()),
                     derived: sum(|staged| staged.derived.len()),
                     dead_letters: sum(|staged| staged.dead_letters.ends.len()),
+                    dead_letter_bytes: sum(|staged| staged.dead_letters.bytes.len()),
                     fold,
                     transaction,
                     apply: Duration::ZERO,

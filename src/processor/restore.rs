@@ -11,6 +11,17 @@ use crate::wire::meta::{Fingerprint, Local, Meta, Witness};
 /// Cells that a restore holds before they are written.
 pub const RESTORE_BATCH_BYTES: usize = 4 << 20;
 
+/// Where the state of a partition comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its own store, which held what was committed.
+    Store,
+    /// Its own store and the tail of the changelog.
+    Tail,
+    /// The changelog alone.
+    Changelog,
+}
+
 /// The changelog's cells on their way into a store.
 pub struct Restore {
     pub witness: Witness,

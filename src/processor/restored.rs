@@ -7,7 +7,7 @@ use crate::wire::keys;
 use crate::wire::meta::Meta;
 
 use super::recount::{self, Recount};
-use super::restore::Restore;
+use super::restore::{Origin, Restore};
 use super::start::{Phase, Start, StartError, StartSettings, Step};
 
 impl<S: Store> Start<S> {
@@ -21,6 +21,7 @@ impl<S: Store> Start<S> {
     ) -> Result<Step<S>, StartError> {
         let found = match recount::recount(self.store(), meta) {
             Ok(Recount { total, .. }) if total == meta.total_digest() => {
+                self.digest_check = Some(true);
                 restore.pending.put(&[keys::META], &meta.encode());
                 restore.pending.put(&[keys::LOCAL], &restore.local.encode());
                 self.apply(&mut restore.pending)?;
@@ -30,6 +31,7 @@ impl<S: Store> Start<S> {
             Err(error) if error.is_damage() => format!("cannot be read ({error})"),
             Err(error) => return Err(error.into()),
         };
+        self.digest_check = Some(false);
         if restore.is_full || self.is_second_try {
             return Ok(self.halt(
                 HaltCode::StateDigest,
@@ -43,6 +45,7 @@ impl<S: Store> Start<S> {
             ));
         }
         self.is_second_try = true;
+        self.origin = Origin::Changelog;
         if !self.renew_store(stores, true)? {
             return Ok(self.open_again());
         }

@@ -20,7 +20,7 @@ use super::adoption::Adoption;
 use super::fit::{self, BookInForce, LateBook, Unfit};
 use super::journaling::LogSettings;
 use super::partition::{BookText, Partition, PartitionError};
-use super::restore::{RESTORE_BATCH_BYTES, Restore};
+use super::restore::{Origin, RESTORE_BATCH_BYTES, Restore};
 use super::stored::{ahead, is_empty, place, read_book, read_local, replaced_topic};
 
 /// A partition that does not start says so this often.
@@ -49,6 +49,10 @@ pub struct StartSettings {
 pub struct Start<S> {
     pub partition: u16,
     pub progress: Progress,
+    pub began: Monotonic,
+    pub origin: Origin,
+    /// What the last comparison with META's digest found, until it is told.
+    pub digest_check: Option<bool>,
     pub(super) store: Option<S>,
     pub(super) phase: Phase,
     pub(super) asked_since: Option<Monotonic>,
@@ -117,6 +121,9 @@ impl<S: Store> Start<S> {
         Start {
             partition,
             progress: Progress::default(),
+            began: Monotonic::now(),
+            origin: Origin::Store,
+            digest_check: None,
             store: None,
             phase: Phase::Open,
             asked_since: None,
@@ -327,6 +334,7 @@ impl<S: Store> Start<S> {
                     local,
                     ..full(self.fingerprint(settings))
                 };
+                self.origin = Origin::Tail;
                 log.close_kept(self.partition);
                 Ok(self.go_on(Phase::Restore(Box::new(restore))))
             }
@@ -336,6 +344,7 @@ impl<S: Store> Start<S> {
                 if is_renewed && !self.renew_store(stores, false)? {
                     return Ok(self.open_again());
                 }
+                self.origin = Origin::Changelog;
                 let restore = full(self.fingerprint(settings));
                 Ok(self.go_on(Phase::Restore(Box::new(restore))))
             }

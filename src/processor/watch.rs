@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::ports::log::{Halt, Offsets, StoreFigures};
+use crate::ports::log::{Halt, Prospect, StoreFigures};
 use crate::ports::{Batch, StoreError};
 use crate::store::dedup::DedupFigures;
 use crate::wire::meta::Meta;
 
 use super::counts::Counts;
+pub use super::restore::Origin;
 use super::start::Progress;
 
 /// Who watches a worker. All calls come from its thread, none for a single record.
@@ -21,6 +22,12 @@ pub trait Watch {
     fn away(&mut self, _is_away: bool) {}
     /// A damaged store was put away.
     fn quarantined(&mut self, _number: u16) {}
+    /// A slice of a restore applied so many records.
+    fn restored(&mut self, _records: u64) {}
+    /// The state digest was compared with META after a restore.
+    fn digest_checked(&mut self, _is_equal: bool) {}
+    /// A start ended, `time` after it began: where its state came from; None: it failed.
+    fn started(&mut self, _origin: Option<Origin>, _time: Duration) {}
     fn partition(&mut self, _number: u16, _state: &PartitionState) {}
     /// Sizes of a running partition's state; told once a second.
     fn sizes(&mut self, _number: u16, _store: &StoreFigures, _dedup: &DedupFigures) {}
@@ -28,8 +35,8 @@ pub trait Watch {
     fn store_failed(&mut self, _number: u16, _error: &StoreError) {}
     /// Why a partition stands still that will go on by itself, if it does; told once a second.
     fn waits(&mut self, _number: u16, _reason: Option<&str>) {}
-    /// First offset and end of each input of a running partition; told once a second.
-    fn ends(&mut self, _number: u16, _ends: &[Option<Offsets>]) {}
+    /// What is known of each input of a running partition; told once a second.
+    fn prospects(&mut self, _number: u16, _prospects: &[Option<Prospect>]) {}
     fn withdrawn(&mut self, _number: u16) {}
 }
 
@@ -41,6 +48,7 @@ pub struct Commit {
     pub cells: usize,
     pub derived: usize,
     pub dead_letters: usize,
+    pub dead_letter_bytes: usize,
     pub fold: Duration,
     pub transaction: Duration,
     pub apply: Duration,

@@ -72,7 +72,7 @@ pub struct Worker<'a, L: Log, O: Stores, W> {
 
 const TAKE_WAIT: Duration = Duration::from_millis(5);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
-/// How often watchers hear of the log's ends.
+/// How often watchers hear of sizes, waits and the log's ends.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
@@ -168,7 +168,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 let store = self.stores.figures(partition.store());
                 self.watch.sizes(number, &store, &partition.dedup_figures());
                 self.watch.waits(number, self.log.wait_reason(number));
-                self.watch.ends(number, &self.log.last_known_ends(number));
+                self.watch.prospects(number, &self.log.prospects(number));
             }
         }
         if self.flushed_at.elapsed() >= FLUSH_INTERVAL {
@@ -352,7 +352,14 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 continue;
             }
             self.resting.remove(&number);
-            match start.step(&mut self.log, &mut self.stores, self.settings) {
+            let restored = start.progress.applied;
+            let step = start.step(&mut self.log, &mut self.stores, self.settings);
+            self.watch.restored(start.progress.applied - restored);
+            if let Some(is_equal) = start.digest_check.take() {
+                self.watch.digest_checked(is_equal);
+            }
+            let time = start.began.elapsed();
+            match step {
                 Ok(Step::Going) => self.starting.push(start),
                 Ok(Step::Waiting(reason)) => {
                     let progress = start.progress;
@@ -362,9 +369,13 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                     start.tell_waiting(reason);
                     self.starting.push(start);
                 }
-                Ok(Step::Ready(partition)) => self.ready(*partition),
+                Ok(Step::Ready(partition)) => {
+                    self.watch.started(Some(start.origin), time);
+                    self.ready(*partition);
+                }
                 Ok(Step::Commit(partition)) => self.commit_start(*partition)?,
                 Ok(Step::Halted(halt)) => {
+                    self.watch.started(None, time);
                     self.starting.push(start);
                     self.halt(number, halt);
                 }
@@ -374,6 +385,7 @@ impl<'a, L: Log, O: Stores, W: Watch> Worker<'a, L, O, W> {
                 Err(
                     StartError::Store(error) | StartError::Partition(PartitionError::Store(error)),
                 ) => {
+                    self.watch.started(None, time);
                     self.log.close_kept(number);
                     if let Some(store) = start.into_store() {
                         self.stores.close(number, store);

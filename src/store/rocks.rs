@@ -187,6 +187,10 @@ impl RocksStore {
             flushes_running: of("rocksdb.num-running-flushes"),
             immutable_memtables: of("rocksdb.num-immutable-mem-table"),
             l0_files: of("rocksdb.num-files-at-level0"),
+            block_cache_bytes: of("rocksdb.block-cache-usage"),
+            is_write_stalled: of("rocksdb.is-write-stopped") > 0
+                || of("rocksdb.actual-delayed-write-rate") > 0,
+            background_errors: of("rocksdb.background-errors"),
         }
     }
 

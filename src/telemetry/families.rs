@@ -69,10 +69,11 @@ impl Families {
         }
     }
 
-    /// Takes away the gauges of all partitions; those still owned are set again at once.
-    pub fn reset_partition_gauges(&self) {
+    /// Takes away the gauges of all partitions and brokers; those that are still there are set again
+    /// at once.
+    pub fn reset_fleeting_gauges(&self) {
         for (row, family) in TABLE.iter().zip(&self.families) {
-            if let (true, Family::Gauge(gauge)) = (row.is_by_partition(), family) {
+            if let (true, Family::Gauge(gauge)) = (row.is_fleeting(), family) {
                 gauge.reset();
             }
         }
@@ -130,7 +131,7 @@ fn known_series(row: &Row, topics: &[String]) -> Vec<Vec<String>> {
         let values: Vec<String> = match label.values {
             Values::Known(values) => values().into_iter().map(str::to_owned).collect(),
             Values::Topics => topics.to_vec(),
-            Values::OwnedPartitions | Values::Identity => Vec::new(),
+            Values::OwnedPartitions | Values::Brokers | Values::Identity => Vec::new(),
         };
         let longer = series.iter().flat_map(|labels: &Vec<String>| {
             values.iter().map(|value| {

@@ -22,7 +22,8 @@ macro_rules! names {
 pub(super) use names;
 
 names! {
-    /// A step of the commit protocol (`engine.md` 3), or of what surrounds it.
+    /// A step of the commit protocol (`engine.md` 3), or of what surrounds it: what comes before the
+    /// first commit stands last.
     Step {
         Decode = "decode",
         Fold = "fold",
@@ -46,7 +47,6 @@ names! {
     BatchResult {
         Committed = "committed",
         Aborted = "aborted",
-        Empty = "empty",
     }
     /// How a transaction ended.
     TransactionResult {
@@ -55,26 +55,20 @@ names! {
         Fenced = "fenced",
         TimedOut = "timed_out",
     }
-    /// Who fenced this instance: a producer of the same identity, a member of the same identity, or
-    /// the group's generation.
+    /// Why a broker took this instance for an older one: by the epoch of its producer, by its static
+    /// membership, or by the group's generation.
     FencedBy {
         Producer = "producer",
         Member = "member",
         Generation = "generation",
     }
-    /// What a rebalance was, as this worker saw it.
+    /// What a rebalance was, as this worker saw it: partitions came, it left to join again, partitions
+    /// went without a last commit, partitions went after one.
     Rebalance {
         Join = "join",
         Leave = "leave",
         Lost = "lost",
         Revoked = "revoked",
-    }
-    /// What kept a worker from taking input.
-    Backpressure {
-        Store = "store",
-        Producer = "producer",
-        Memory = "memory",
-        Disk = "disk",
     }
     /// How a restore of a partition ended.
     RestoreResult {
@@ -110,6 +104,9 @@ names! {
         Fenced = "fenced",
     }
 }
+
+/// Steps that are timed: those of a commit.
+pub const TIMED_STEPS: &[&str] = Step::NAMES.split_at(Step::Apply as usize + 1).0;
 
 /// Reasons of dead letters: those of the fold, and those that only Kafka knows (`interfaces.md` 5).
 pub const DEAD_LETTER_REASONS: &[&str] = &[

@@ -3,26 +3,33 @@
 
 use std::time::Duration;
 
-use super::Telemetry;
+use super::clients::ClientFigures;
 use super::labels::{
-    Backpressure, DigestCheck, ErrorClass, FencedBy, Rebalance, RestoreResult, SchemaFetch, Step,
+    DigestCheck, ErrorClass, FencedBy, Rebalance, RestoreResult, SchemaFetch, Step,
     TransactionResult,
 };
 use super::table::Metric;
+use super::{Telemetry, seconds, unix_millis};
+use crate::billing::derived_event::DerivedKind;
 
 impl Telemetry {
     pub fn error(&self, step: Step, class: ErrorClass) {
         self.count(Metric::Errors, &[step.name(), class.name()]);
+        if class == ErrorClass::Auth {
+            let now = seconds(unix_millis());
+            self.0.families.set(Metric::AuthFailedTimestamp, &[], now);
+        }
     }
 
-    /// No input was taken for so long.
-    pub fn backpressure(&self, reason: Backpressure, time: Duration) {
+    /// A step of a commit that nobody else times.
+    pub fn step(&self, step: Step, time: Duration) {
+        self.time(Metric::StepSeconds, &[step.name()], time);
+    }
+
+    /// Derived events were sent, in a transaction that may still be aborted.
+    pub fn derived_produced(&self, kind: DerivedKind, events: u64) {
         let families = &self.0.families;
-        families.add(
-            Metric::BackpressureSeconds,
-            &[reason.name()],
-            time.as_secs_f64(),
-        );
+        families.add(Metric::DerivedEventsProduced, &[kind.name()], events as f64);
     }
 
     /// A transaction ended; `time` from its begin.
@@ -65,20 +72,15 @@ impl Telemetry {
         self.count(Metric::StateDigestChecks, &[result.name()]);
     }
 
-    /// A flush or compaction failed.
-    pub fn store_background_error(&self) {
-        self.count(Metric::StoreBackgroundErrors, &[]);
+    /// So many flushes and compactions failed.
+    pub fn store_background_errors(&self, errors: u64) {
+        let families = &self.0.families;
+        families.add(Metric::StoreBackgroundErrors, &[], errors as f64);
     }
 
     /// A store was put into quarantine.
     pub fn store_corrupted(&self) {
         self.count(Metric::StoreCorruptions, &[]);
-    }
-
-    /// Memory of the block cache that all stores of the process share.
-    pub fn set_block_cache_bytes(&self, bytes: u64) {
-        let families = &self.0.families;
-        families.set(Metric::StoreBlockCacheBytes, &[], bytes as f64);
     }
 
     /// The registry was asked for a schema.
@@ -87,9 +89,39 @@ impl Telemetry {
         self.time(Metric::SchemaFetchSeconds, &[], time);
     }
 
-    pub fn set_schema_cache_entries(&self, entries: usize) {
+    /// A worker knows so many more writer schemas, or fewer.
+    pub fn schemas_cached(&self, change: i64) {
+        let entries = self.0.families.gauge(Metric::SchemaCacheEntries);
+        entries.with_label_values::<&str>(&[]).add(change as f64);
+    }
+
+    pub fn set_group_generation(&self, generation: i32) {
         let families = &self.0.families;
-        families.set(Metric::SchemaCacheEntries, &[], entries as f64);
+        families.set(Metric::GroupGeneration, &[], f64::from(generation));
+    }
+
+    /// A client told of itself. Its counters begin anew with it.
+    pub fn client_told(&self, client: &str, mut figures: ClientFigures) {
+        let families = &self.0.families;
+        let mut shared = self.shared();
+        let before = shared.clients.get(client);
+        // One that has lost all brokers forgets them, and begins anew with those of its configuration.
+        if figures.brokers.is_empty()
+            && let Some(before) = before
+        {
+            figures.brokers.clone_from(&before.brokers);
+            let brokers = figures.brokers.values_mut();
+            brokers.for_each(|broker| broker.is_missed = true);
+        }
+        for (broker, now) in &figures.brokers {
+            let before = before.and_then(|figures| figures.brokers.get(broker));
+            for (metric, count) in now.counters() {
+                let earlier = before.map_or(0, |before| before.counter(metric));
+                let added = count.checked_sub(earlier).unwrap_or(count);
+                families.add(metric, &[broker], added as f64);
+            }
+        }
+        shared.clients.insert(client.to_owned(), figures);
     }
 
     /// A request was answered; `path` is one of [`super::labels::HTTP_PATHS`], `code` one of

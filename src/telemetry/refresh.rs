@@ -16,11 +16,12 @@ impl Telemetry {
         self.refresh_volume();
         self.refresh_resources();
 
-        self.0.families.reset_partition_gauges();
+        self.0.families.reset_fleeting_gauges();
         // A copy, so that no worker waits for a scrape.
         let shared = self.shared().clone();
         self.refresh_process(&shared, now_millis);
         self.refresh_stores(&shared);
+        self.refresh_clients(&shared);
         for owned in shared.partitions.values() {
             self.refresh_partition(owned, now_millis);
         }
@@ -89,6 +90,14 @@ impl Telemetry {
             store.figures.immutable_memtables
         });
         sum(Metric::StoreL0Files, |store| store.figures.l0_files);
+        sum(Metric::StoreWriteStalled, |store| {
+            u64::from(store.figures.is_write_stalled)
+        });
+        let block_cache = stores().map(|store| store.figures.block_cache_bytes).max();
+        self.gauge(
+            Metric::StoreBlockCacheBytes,
+            block_cache.unwrap_or(0) as f64,
+        );
         sum(Metric::StoreReadOnly, |store| u64::from(store.is_read_only));
         sum(Metric::DedupEntries, |store| store.dedup_ids);
         sum(Metric::DedupFilterBytes, |store| store.dedup_filter_bytes);
@@ -104,11 +113,6 @@ impl Telemetry {
         set(
             Metric::ConservationResidual,
             status.conservation_residual as f64,
-        );
-        let committed = status.committed_sequence.unwrap_or(status.sequence);
-        set(
-            Metric::PositionGap,
-            committed.saturating_sub(status.sequence) as f64,
         );
         if let Some(clock_millis) = status.clock_millis {
             set(Metric::ClockTimestamp, seconds(clock_millis));
@@ -198,12 +202,9 @@ impl Telemetry {
     }
 }
 
-/// The age of the oldest record at hand; where none is at hand although there is lag, how long
-/// there has been lag. So a consumer that silently stopped shows too.
+/// How old the oldest record that waits may be; what cannot be seen may wait too. So a consumer that
+/// silently stopped shows, and brokers that are away do.
 fn lag_seconds(input: &InputStatus, caught_up_millis: Option<i64>, now_millis: i64) -> f64 {
-    let has_lag = input.lag_records().is_some_and(|records| records > 0);
-    let since = input
-        .oldest_waiting_millis
-        .or(caught_up_millis.filter(|_| has_lag));
+    let since = caught_up_millis.filter(|_| input.has_lag() || input.is_cut_off);
     since.map_or(0.0, |since| seconds(now_millis - since).max(0.0))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prometheus::local::LocalHistogram;
 
 use super::families::Families;
-use super::labels::{BatchResult, DEAD_LETTER, Step};
+use super::labels::{BatchResult, DEAD_LETTER, Step, TIMED_STEPS};
 use super::table::Metric;
 use crate::billing::derived_event::DerivedKind;
 use crate::billing::disposition::Disposition;
@@ -19,9 +19,9 @@ pub struct WorkerReport {
     consumed: BTreeMap<(String, u16), (u64, u64)>,
     dispositions: [u64; Disposition::ALL.len()],
     derived: [u64; DerivedKind::ALL.len()],
-    derived_produced: [u64; DerivedKind::ALL.len()],
-    /// Reason to (records, bytes).
-    dead_letters: BTreeMap<&'static str, (u64, u64)>,
+    /// By reason.
+    dead_letters: BTreeMap<&'static str, u64>,
+    dead_letter_bytes: u64,
     end_to_end_seconds: LocalHistogram,
     lateness_seconds: LocalHistogram,
     batches: [u64; BatchResult::ALL.len()],
@@ -37,13 +37,13 @@ impl WorkerReport {
             let histogram = families.histogram(metric).with_label_values(labels);
             histogram.local()
         };
-        let steps = Step::NAMES.iter();
+        let steps = TIMED_STEPS.iter();
         WorkerReport {
             consumed: BTreeMap::new(),
             dispositions: Default::default(),
             derived: Default::default(),
-            derived_produced: Default::default(),
             dead_letters: BTreeMap::new(),
+            dead_letter_bytes: 0,
             end_to_end_seconds: local(Metric::RecordEndToEndSeconds, &[]),
             lateness_seconds: local(Metric::EventLatenessSeconds, &[]),
             batches: Default::default(),
@@ -67,17 +67,17 @@ impl WorkerReport {
         self.dispositions[disposition as usize] += records;
     }
 
-    /// `reason` is one of [`super::labels::DEAD_LETTER_REASONS`]; `bytes` those of the dead letter.
-    pub fn dead_letter(&mut self, reason: &'static str, records: u64, bytes: u64) {
-        let sum = self.dead_letters.entry(reason).or_default();
-        *sum = (sum.0 + records, sum.1 + bytes);
+    /// `reason` is one of [`super::labels::DEAD_LETTER_REASONS`].
+    pub fn dead_letter(&mut self, reason: &'static str, records: u64) {
+        *self.dead_letters.entry(reason).or_default() += records;
     }
 
-    /// Derived events sent; counted as committed by [`super::Telemetry::publish`], unless the batch
-    /// is aborted.
+    pub fn dead_letter_bytes(&mut self, bytes: u64) {
+        self.dead_letter_bytes += bytes;
+    }
+
     pub fn derived(&mut self, kind: DerivedKind, events: u64) {
         self.derived[kind as usize] += events;
-        self.derived_produced[kind as usize] += events;
     }
 
     /// From a record's append to its commit.
@@ -108,6 +108,7 @@ impl WorkerReport {
         self.consumed.clear();
         self.dispositions = Default::default();
         self.dead_letters.clear();
+        self.dead_letter_bytes = 0;
         self.derived = Default::default();
         self.end_to_end_seconds.clear();
         self.lateness_seconds.clear();
@@ -130,18 +131,15 @@ impl WorkerReport {
                 records as f64,
             );
         }
-        for (reason, (records, bytes)) in std::mem::take(&mut self.dead_letters) {
+        for (reason, records) in std::mem::take(&mut self.dead_letters) {
             families.add(Metric::RecordsDisposed, &[DEAD_LETTER], records as f64);
             families.add(Metric::DeadLetters, &[reason], records as f64);
-            families.add(Metric::DeadLetterBytes, &[], bytes as f64);
         }
+        let bytes = std::mem::take(&mut self.dead_letter_bytes);
+        families.add(Metric::DeadLetterBytes, &[], bytes as f64);
         let derived = std::mem::take(&mut self.derived);
         for (kind, events) in DerivedKind::ALL.iter().zip(derived) {
             families.add(Metric::DerivedEvents, &[kind.name()], events as f64);
-        }
-        let produced = std::mem::take(&mut self.derived_produced);
-        for (kind, events) in DerivedKind::ALL.iter().zip(produced) {
-            families.add(Metric::DerivedEventsProduced, &[kind.name()], events as f64);
         }
         let batches = std::mem::take(&mut self.batches);
         for (result, count) in BatchResult::NAMES.iter().zip(batches) {

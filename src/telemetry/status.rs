@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clients::ClientFigures;
 use super::halt::Halt;
 use super::labels::ProcessState;
 use crate::billing::disposition::Dispositions;
@@ -84,6 +85,8 @@ pub struct InputStatus {
     pub last_stable: Option<i64>,
     /// Append time of the oldest record that waits at hand uncommitted; None: none is at hand.
     pub oldest_waiting_millis: Option<i64>,
+    /// The brokers do not answer: there may be more than the ends tell.
+    pub is_cut_off: bool,
     /// `retention.ms` of the topic; None: for ever.
     pub retention_millis: Option<i64>,
 }
@@ -132,6 +135,10 @@ impl InputStatus {
         let behind = self.last_stable?.saturating_sub(self.position);
         Some(u64::try_from(behind).unwrap_or(0))
     }
+
+    pub fn has_lag(&self) -> bool {
+        self.lag_records().is_some_and(|records| records > 0)
+    }
 }
 
 /// An owned partition and its owner.
@@ -139,7 +146,9 @@ impl InputStatus {
 pub(super) struct Owned {
     pub worker: u16,
     pub status: PartitionStatus,
-    /// For each input, when it was last seen without lag, or first seen.
+    /// For each input the time up to which its records are known to be committed: that of the oldest
+    /// one that waits, or when none was last seen to wait; until either is known, when it was first
+    /// seen.
     pub caught_up_millis: BTreeMap<String, i64>,
 }
 
@@ -148,6 +157,8 @@ pub(super) struct Owned {
 pub(super) struct Shared {
     pub workers: Vec<WorkerState>,
     pub partitions: BTreeMap<u16, Owned>,
+    /// Kafka clients by name.
+    pub clients: BTreeMap<String, ClientFigures>,
     /// When the process became ready for the first time.
     pub ready_unix_millis: Option<i64>,
     /// Of any partition, also of one that is owned no more.
@@ -159,6 +170,7 @@ impl Shared {
         Shared {
             workers: vec![WorkerState::Starting; usize::from(workers)],
             partitions: BTreeMap::new(),
+            clients: BTreeMap::new(),
             ready_unix_millis: None,
             last_commit_unix_millis: None,
         }
@@ -172,9 +184,10 @@ impl Shared {
         let mut caught_up_millis =
             before.map_or_else(BTreeMap::new, |owned| owned.caught_up_millis);
         for input in &status.inputs {
-            let has_lag = input.lag_records().is_some_and(|records| records > 0);
-            if !has_lag || !caught_up_millis.contains_key(&input.topic) {
-                caught_up_millis.insert(input.topic.clone(), now_millis);
+            let is_caught_up = !input.has_lag() && !input.is_cut_off;
+            let known = input.oldest_waiting_millis.filter(|_| input.has_lag());
+            if is_caught_up || known.is_some() || !caught_up_millis.contains_key(&input.topic) {
+                caught_up_millis.insert(input.topic.clone(), known.unwrap_or(now_millis));
             }
         }
         let owned = Owned {

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use super::halt::Halt;
 use super::labels::{
-    Backpressure, BatchResult, DEAD_LETTER, DEAD_LETTER_REASONS, DigestCheck, ErrorClass, FencedBy,
-    HTTP_CODES, HTTP_PATHS, LEVELS, LineLost, ProcessState, Rebalance, RestoreResult, SchemaFetch,
-    Step, TransactionResult,
+    BatchResult, DEAD_LETTER, DEAD_LETTER_REASONS, DigestCheck, ErrorClass, FencedBy, HTTP_CODES,
+    HTTP_PATHS, LEVELS, LineLost, ProcessState, Rebalance, RestoreResult, SchemaFetch, Step,
+    TIMED_STEPS, TransactionResult,
 };
+use super::not_exported::NOT_EXPORTED;
 use crate::billing::derived_event::DerivedKind;
 use crate::billing::disposition::Disposition;
 
@@ -35,6 +36,8 @@ pub enum Values {
     Topics,
     /// The partitions that this process owns, as long as it owns them.
     OwnedPartitions,
+    /// The brokers that its clients have heard of.
+    Brokers,
     /// One value a process, in metrics that say who it is.
     Identity,
 }
@@ -101,13 +104,17 @@ const KIND: Label = known("kind", || {
 const DEAD_LETTER_REASON: Label = known("reason", || DEAD_LETTER_REASONS.to_vec());
 const HALT: Label = known("reason", || Halt::NAMES.to_vec());
 const STATE: Label = known("state", || ProcessState::NAMES.to_vec());
+const BROKER: Label = Label {
+    name: "broker",
+    values: Values::Brokers,
+};
 const STEP: Label = known("step", || Step::NAMES.to_vec());
+const TIMED_STEP: Label = known("step", || TIMED_STEPS.to_vec());
 const CLASS: Label = known("class", || ErrorClass::NAMES.to_vec());
 const BATCH_RESULT: Label = known("result", || BatchResult::NAMES.to_vec());
 const TRANSACTION_RESULT: Label = known("result", || TransactionResult::NAMES.to_vec());
 const FENCED_BY: Label = known("reason", || FencedBy::NAMES.to_vec());
 const REBALANCE: Label = known("reason", || Rebalance::NAMES.to_vec());
-const BACKPRESSURE: Label = known("reason", || Backpressure::NAMES.to_vec());
 const RESTORE_RESULT: Label = known("result", || RestoreResult::NAMES.to_vec());
 const DIGEST_CHECK: Label = known("result", || DigestCheck::NAMES.to_vec());
 const SCHEMA_FETCH: Label = known("result", || SchemaFetch::NAMES.to_vec());
@@ -169,21 +176,20 @@ table! {
         BatchRecords RECORDS, "meterfold_batch_records", [], "Input records of a batch.";
         BatchBytes BYTES, "meterfold_batch_bytes", [], "Bytes of a batch's input.";
         BatchSeconds SHORT_SECONDS, "meterfold_batch_seconds", [], "A batch from its first record to its publication.";
-        StepSeconds SHORT_SECONDS, "meterfold_step_seconds", [STEP], "Time of each step of a commit.";
-        Errors COUNTER, "meterfold_errors_total", [STEP, CLASS], "Errors, by step and by what they ask for.";
-        BackpressureSeconds COUNTER, "meterfold_backpressure_seconds_total", [BACKPRESSURE], "Time in which no input was taken, by what was full.";
+        StepSeconds SHORT_SECONDS, "meterfold_step_seconds", [TIMED_STEP], "Time of each step of a commit; decode: of a batch, fetching included.";
+        Errors COUNTER, "meterfold_errors_total", [STEP, CLASS], "Errors, by step and by what they ask for; halts and dead letters are counted apart.";
+        AuthFailedTimestamp GAUGE, "meterfold_auth_failed_timestamp_seconds", [], "When Kafka or the registry last refused this process; 0: not yet.";
     }
     "Freshness and positions" {
         InputLagRecords GAUGE, "meterfold_input_lag_records", [TOPIC, PARTITION], "Last stable offset less the committed one.";
-        InputLagSeconds GAUGE, "meterfold_input_lag_seconds", [TOPIC, PARTITION], "Age of the oldest uncommitted record, or how long there has been one; 0: none.";
-        RecordEndToEndSeconds LONG_SECONDS, "meterfold_record_end_to_end_seconds", [], "From a record's append to its commit.";
-        EventLatenessSeconds LONG_SECONDS, "meterfold_event_lateness_seconds", [], "Clock less time of the event, of usage.";
+        InputLagSeconds GAUGE, "meterfold_input_lag_seconds", [TOPIC, PARTITION], "Age of the oldest uncommitted record. Where that is not known, how long ago it was last known that there is none: so it grows while brokers are away. 0: none.";
+        RecordEndToEndSeconds LONG_SECONDS, "meterfold_record_end_to_end_seconds", [], "From append to commit, of the oldest record of each batch and partition.";
+        EventLatenessSeconds LONG_SECONDS, "meterfold_event_lateness_seconds", [], "Clock less time of the event, of the first usage event of each batch and partition.";
         CommittedOffset GAUGE, "meterfold_committed_offset", [TOPIC, PARTITION], "Offset of the next record to fold.";
         LogEndOffset GAUGE, "meterfold_log_end_offset", [TOPIC, PARTITION], "High watermark of the input.";
         LogStartOffset GAUGE, "meterfold_log_start_offset", [TOPIC, PARTITION], "First offset that the input still holds.";
         UnstableRecords GAUGE, "meterfold_unstable_records", [TOPIC, PARTITION], "High watermark less last stable offset: what open transactions hold back.";
         RetentionHeadroom GAUGE, "meterfold_retention_headroom_ratio", [TOPIC, PARTITION], "Age of the oldest uncommitted record by the topic's retention; at 1 records are lost.";
-        PositionGap GAUGE, "meterfold_position_gap_commits", [PARTITION], "Commits that Kafka has and the store has not.";
         PartitionOwned GAUGE, "meterfold_partition_owned", [TOPIC, PARTITION], "1 while this process owns the partition.";
         InputPartitions GAUGE, "meterfold_input_partitions", [TOPIC], "Partitions that the input is configured to have.";
         LastCommitTimestamp GAUGE, "meterfold_last_commit_timestamp_seconds", [], "When this process last committed; 0: not yet.";
@@ -198,13 +204,14 @@ table! {
         Transactions COUNTER, "meterfold_transactions_total", [TRANSACTION_RESULT], "Transactions, by how they ended.";
         TransactionSeconds SHORT_SECONDS, "meterfold_transaction_seconds", [], "A transaction from begin to its end.";
         TransactionTimeout GAUGE, "meterfold_transaction_timeout_seconds", [], "The configured transaction.timeout.ms.";
-        ProducerRebuilds COUNTER, "meterfold_producer_rebuilds_total", [], "Producers made anew after a time-out or a run of aborts.";
-        CommitUnknownOutcomes COUNTER, "meterfold_commit_unknown_outcomes_total", [], "Commits of which the outcome had to be asked for.";
-        Fenced COUNTER, "meterfold_fenced_total", [FENCED_BY], "Times this instance was fenced, by what.";
+        ProducerRebuilds COUNTER, "meterfold_producer_rebuilds_total", [], "Producers given up after a time-out, a fence or a run of aborts; the next commit has a new one.";
+        CommitUnknownOutcomes COUNTER, "meterfold_commit_unknown_outcomes_total", [], "Commits whose answer did not come: the outcome was read from the log.";
+        Fenced COUNTER, "meterfold_fenced_total", [FENCED_BY], "Times a broker refused this instance as an older one of itself, by what it went by.";
         Rebalances COUNTER, "meterfold_rebalances_total", [REBALANCE], "Rebalances, as this process saw them.";
-        RebalanceSeconds LONG_SECONDS, "meterfold_rebalance_seconds", [], "From a change of assignment until its partitions are handled.";
+        RebalanceSeconds LONG_SECONDS, "meterfold_rebalance_seconds", [], "From the news of a change of assignment until it is carried out, the last commit included.";
         AssignedPartitions GAUGE, "meterfold_assigned_partitions", [], "Partitions that this process owns.";
         WorkersJoined GAUGE, "meterfold_workers_joined", [], "Workers that are members of the group.";
+        GroupGeneration GAUGE, "meterfold_group_generation", [], "Generation of the group at the last commit; under the consumer protocol the member's epoch.";
     }
     "State store" {
         StoreKeys GAUGE, "meterfold_store_keys", [], "Keys in the store, estimated.";
@@ -218,6 +225,7 @@ table! {
         StoreFlushesRunning GAUGE, "meterfold_store_flushes_running", [], "Flushes running.";
         StoreImmutableMemtables GAUGE, "meterfold_store_immutable_memtables", [], "Memtables that wait for a flush.";
         StoreL0Files GAUGE, "meterfold_store_l0_files", [], "Files on level 0.";
+        StoreWriteStalled GAUGE, "meterfold_store_write_stalled", [], "Stores that delay or stop writes until compaction catches up.";
         StoreReadOnly GAUGE, "meterfold_store_read_only", [], "Stores that refuse writes, such as on a full disk.";
         StoreBackgroundErrors COUNTER, "meterfold_store_background_errors_total", [], "Errors of flushes and compactions.";
         StoreCorruptions COUNTER, "meterfold_store_corruptions_total", [], "Stores put into quarantine.";
@@ -232,13 +240,27 @@ table! {
         RestoreRecords COUNTER, "meterfold_restore_records_total", [], "Changelog records applied by restores.";
         RestoreRemaining GAUGE, "meterfold_restore_remaining_records", [], "Changelog records that restores still want, estimated.";
         RestoreSeconds LONG_SECONDS, "meterfold_restore_seconds", [], "A partition from its assignment until it folds.";
-        Restores COUNTER, "meterfold_restores_total", [RESTORE_RESULT], "Starts of partitions: from a store that was equal, with a tail, in full, or failed.";
+        Restores COUNTER, "meterfold_restores_total", [RESTORE_RESULT], "Starts of partitions, those after an abort included: from a store that was equal, with a tail of the changelog, with all of it, or failed.";
         StateDigestChecks COUNTER, "meterfold_state_digest_checks_total", [DIGEST_CHECK], "State digests compared with META after a restore.";
     }
     "Schema registry" {
         SchemaCacheEntries GAUGE, "meterfold_schema_cache_entries", [], "Writer schemas in memory.";
         SchemaFetches COUNTER, "meterfold_schema_fetches_total", [SCHEMA_FETCH], "Questions to the registry, by answer.";
         SchemaFetchSeconds SHORT_SECONDS, "meterfold_schema_fetch_seconds", [], "Time of such a question.";
+    }
+    "Kafka clients" {
+        KafkaBrokerState GAUGE, "meterfold_kafka_broker_state", [BROKER], "0 while a client tries to reach the broker in vain, else 1.";
+        KafkaBrokerRtt GAUGE, "meterfold_kafka_broker_rtt_seconds", [BROKER], "Time of a request, p99 of the slowest client.";
+        KafkaThrottle GAUGE, "meterfold_kafka_throttle_seconds", [BROKER], "Mean time for which the broker delayed answers to keep a quota, of the client that waited longest.";
+        KafkaRequestErrors COUNTER, "meterfold_kafka_request_errors_total", [BROKER], "Requests that could not be sent and answers that could not be read.";
+        KafkaRequestTimeouts COUNTER, "meterfold_kafka_request_timeouts_total", [BROKER], "Requests that were not answered in time.";
+        KafkaDisconnects COUNTER, "meterfold_kafka_disconnects_total", [BROKER], "Connections that ended.";
+        KafkaDecompressGrow COUNTER, "meterfold_kafka_decompress_grow_total", [BROKER], "Batches that unpacked to more than the client made room for.";
+        KafkaFetchQueueRecords GAUGE, "meterfold_kafka_fetch_queue_records", [], "Records fetched and not yet taken.";
+        KafkaFetchQueueBytes GAUGE, "meterfold_kafka_fetch_queue_bytes", [], "Their bytes.";
+        KafkaProduceQueueRecords GAUGE, "meterfold_kafka_produce_queue_records", [], "Records sent and not yet acknowledged.";
+        KafkaProduceQueueBytes GAUGE, "meterfold_kafka_produce_queue_bytes", [], "Their bytes.";
+        KafkaStatsTimestamp GAUGE, "meterfold_kafka_stats_timestamp_seconds", [], "When the client that has been silent longest last told these figures; 0: none yet.";
     }
     "HTTP" {
         HttpRequests COUNTER, "meterfold_http_requests_total", [HTTP_PATH, HTTP_CODE], "Requests answered.";
@@ -255,7 +277,8 @@ pub fn markdown() -> String {
          What `GET /metrics` exports: the classic text format, or OpenMetrics when asked for. The\n\
          list is printed from `src/telemetry/table.rs` and compared by a test; a rename is a breaking\n\
          change. Every known value of a label is exported as 0 from the start; series with a\n\
-         `partition` exist for owned partitions only. No label ever names a team, an app or an event.\n",
+         `partition` exist for owned partitions only, those with a `broker` once a client has told of\n\
+         it. No label ever names a team, an app or an event.\n",
     );
     let mut group = "";
     for row in TABLE {
@@ -283,6 +306,10 @@ pub fn markdown() -> String {
             let _ = writeln!(text, "- `{}`: {}", row.name, bounds.join(", "));
         }
     }
+    text.push_str("\n## Not exported\n\nWhat is looked for elsewhere:\n\n");
+    for (what, why) in NOT_EXPORTED {
+        let _ = writeln!(text, "- {what}: {why}.");
+    }
     text
 }
 
@@ -290,7 +317,9 @@ fn label_text(label: &Label) -> String {
     let name = label.name;
     match label.values {
         Values::Known(values) => format!("`{name}`: {}", values().join(", ")),
-        Values::Topics | Values::OwnedPartitions | Values::Identity => format!("`{name}`"),
+        Values::Topics | Values::OwnedPartitions | Values::Brokers | Values::Identity => {
+            format!("`{name}`")
+        }
     }
 }
 
@@ -305,9 +334,9 @@ impl Shape {
 }
 
 impl Row {
-    /// Whether its series come and go with ownership.
-    pub fn is_by_partition(&self) -> bool {
+    /// Whether its series come and go, with ownership or with brokers.
+    pub fn is_fleeting(&self) -> bool {
         let mut labels = self.labels.iter();
-        labels.any(|label| matches!(label.values, Values::OwnedPartitions))
+        labels.any(|label| matches!(label.values, Values::OwnedPartitions | Values::Brokers))
     }
 }

@@ -122,6 +122,26 @@ impl<'b> Scene<'b> {
         self.setup.assert_accounts(place, &self.expected.accounts);
     }
 
+    /// From now on the program is this user, by TLS and SCRAM.
+    pub fn become_user(&mut self, user: &str, password: &str) {
+        let setup = &mut self.setup;
+        let file = setup.dir().join("password");
+        std::fs::write(&file, password).expect("a file");
+        setup.bootstrap = setup.broker.bootstrap_tls();
+        let properties = [
+            ("security.protocol", "sasl_ssl".to_owned()),
+            ("ssl.ca.location", setup.broker.ca().display().to_string()),
+            ("sasl.mechanism", "SCRAM-SHA-512".to_owned()),
+            ("sasl.username", user.to_owned()),
+            ("sasl.password.file", file.display().to_string()),
+        ];
+        setup.extra.retain(|(section, _)| *section != "kafka");
+        for (name, value) in properties {
+            let line = format!("\"{name}\" = \"{value}\"");
+            setup.extra.push(("kafka", line));
+        }
+    }
+
     /// A process of instance 0 with a log of its own.
     pub fn start(&self) -> Processor {
         self.start_with(&[])

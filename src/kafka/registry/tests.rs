@@ -73,7 +73,7 @@ impl Server {
     }
 
     fn client(&self) -> RegistryClient {
-        RegistryClient::start(self.access()).expect("a thread")
+        RegistryClient::start(self.access(), Telemetry::unwatched()).expect("a thread")
     }
 
     fn requests(&self) -> usize {
@@ -178,7 +178,7 @@ fn it_is_asked_until_it_is_there_and_others_have_their_turn() {
         username: None,
         password_file: None,
     };
-    let mut client = RegistryClient::start(access).expect("a thread");
+    let mut client = RegistryClient::start(access, Telemetry::unwatched()).expect("a thread");
     client.ask(1);
     let reason = waiting(&client, 2);
     assert!(reason.contains("is it up"), "{reason}");
@@ -217,7 +217,7 @@ fn the_password_is_read_at_each_request() {
         password_file: Some(path.clone()),
         ..server.access()
     };
-    let mut client = RegistryClient::start(access).expect("a thread");
+    let mut client = RegistryClient::start(access, Telemetry::unwatched()).expect("a thread");
     client.ask(1);
     let reason = waiting(&client, 1);
     assert!(reason.contains("password: No such file"), "{reason}");

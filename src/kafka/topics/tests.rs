@@ -190,7 +190,7 @@ fn partitions_replicas_and_rights() {
             topic,
             user: Some("meter"),
         };
-        let faults = faults_of_shape(rules, found, &config, &mender);
+        let faults = faults_of_shape(rules, found, &config, RightsOf::Run, &mender);
         faults.iter().map(ToString::to_string).collect()
     };
     assert_eq!(faults("api-calls", &right), Vec::<String>::new());
