@@ -153,8 +153,13 @@ fn a_run_says_in_json_why_it_failed() {
     assert_eq!(line["level"], "error");
     assert_eq!(line["exit_code"], 4);
     let message = line["msg"].as_str().expect("words");
-    assert!(message.lines().count() > 1 && message.contains("workers"), "{message}");
-    let time = line["ts"].as_str().and_then(meterfold::billing::time::Instant::parse);
+    assert!(
+        message.lines().count() > 1 && message.contains("workers"),
+        "{message}"
+    );
+    let time = line["ts"]
+        .as_str()
+        .and_then(meterfold::billing::time::Instant::parse);
     assert!(time.is_some(), "{error}");
 
     // What comes later has lines of the log before it, of the same form.
@@ -168,7 +173,10 @@ fn a_run_says_in_json_why_it_failed() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    let events: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["event"].as_str())
+        .collect();
     assert_eq!(events, ["plain_text", "failed"], "{error}");
 }
 
