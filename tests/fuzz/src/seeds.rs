@@ -69,7 +69,10 @@ pub fn kafka_record() -> Vec<Vec<u8>> {
         let id = known
             .and_then(|known| u32::try_from(known).ok())
             .unwrap_or(schema_id);
-        add(team, &[], &[&[0], &id.to_be_bytes()[..], &framed[FRAME_BYTES..]].concat(),
+        add(
+            team,
+            &[],
+            &[&[0], &id.to_be_bytes()[..], &framed[FRAME_BYTES..]].concat(),
         );
     }
     let binary: [Header<'_>; 6] = [
@@ -81,7 +84,11 @@ pub fn kafka_record() -> Vec<Vec<u8>> {
         (b"ce_time", Some(b"2026-01-10T10:00:00Z")),
     ];
     let call = (&b"ce_type"[..], Some(&b"meterfold.api-call.v1"[..]));
-    add("team-7", &[&binary[..], &[call]].concat(), br#"{"app_id":"app-1"}"#);
+    add(
+        "team-7",
+        &[&binary[..], &[call]].concat(),
+        br#"{"app_id":"app-1"}"#,
+    );
     records
 }
 
