@@ -101,6 +101,7 @@ fn each_identity_works_with_the_rights_that_are_listed() {
         assert_eq!(output.status.code(), Some(6), "{user}: {said}");
         assert!(said.contains(words), "{user}: {said}");
     }
+    become_user(&mut scene, "run");
 
     broker.delete_group(&scene.setup.name);
     scene.assert_halts("OFFSETS_MISSING", &["recover"]);

@@ -1,4 +1,4 @@
-//! The fuzzer of one target, which FUZZ_TARGET names. Where FUZZ_SEEDS names a directory, the seeds
+//! The fuzzer of one target, which FUZZ_TARGET names; `list` prints the names of all. Where FUZZ_SEEDS names a directory, the seeds
 //! are written there before the fuzzer reads it.
 
 #![no_main]
@@ -19,6 +19,10 @@ static CHOSEN: OnceLock<&Target> = OnceLock::new();
 fuzz_target!(
     init: {
         let name = env::var("FUZZ_TARGET").unwrap_or_default();
+        if name == "list" {
+            TARGETS.iter().for_each(|target| println!("{}", target.name));
+            std::process::exit(0);
+        }
         let target = TARGETS.iter().find(|target| target.name == name);
         let target = target.unwrap_or_else(|| panic!("FUZZ_TARGET: there is no target {name:?}"));
         if let Some(directory) = env::var_os("FUZZ_SEEDS") {
