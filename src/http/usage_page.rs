@@ -119,9 +119,9 @@ fn write_open_months(team: &Team, page: &mut String) -> Result<(), Problem> {
         .filter(|month| month.month < now);
     for month in later.chain([current]).chain(earlier) {
         let name = month_name(month.month);
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<section aria-labelledby=\"m{0}\"><h2 id=\"m{0}\">{name}</h2>\n",
+            "<section aria-labelledby=\"m{0}\"><h2 id=\"m{0}\">{name}</h2>",
             month.month
         );
         let closes_at = time(context.book.closes_at(month.month));
@@ -383,9 +383,9 @@ fn write_past_month(team: &Team, month: Month, page: &mut String) -> Result<(), 
         }
         None => "no invoice".to_owned(),
     };
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<details><summary><span>{}</span><span>{what}</span></summary>\n",
+        "<details><summary><span>{}</span><span>{what}</span></summary>",
         month_name(month)
     );
     match &invoice {

@@ -50,7 +50,6 @@ impl Served {
     }
 
     /// Those of the events that are recorded by then, and the clock moved there.
-
     pub fn of_events_until(events: &[String], until: &str) -> Served {
         Served::of_events_under(EXAMPLE_BOOK, events, until)
     }
