@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use meterfold::ports::{Changes, Store};
+use meterfold::ports::{Cells, Changes, Store};
 use meterfold::processor::stored::read_local;
 use meterfold::store::cells::read_meta;
 use meterfold::store::rocks::{Rocks, RocksStore};
