@@ -5,11 +5,14 @@ use std::io::ErrorKind;
 
 use crate::files::workspace::{Hold, Staged};
 use crate::ports::log::Stores;
+use crate::store::buffered::Buffered;
 use crate::store::directory::Directory;
 use crate::store::rocks::RocksStore;
 
 use super::failure::Failure;
 
+/// Changes that a store keeps in memory before they go to the disk.
+const BUFFER_BYTES_MAX: usize = 64 << 20;
 /// Commands at once, of all users of the machine.
 const COMMANDS_MAX: u32 = 1_000;
 
@@ -42,9 +45,11 @@ impl Scratch {
     }
 
     /// An empty store for a partition, which is asked for once.
-    pub fn store(&self, partition: u16) -> Result<RocksStore, Failure> {
+    pub fn store(&self, partition: u16) -> Result<Buffered<RocksStore>, Failure> {
         let store = self.stores.clone().open(partition).map_err(failed)?;
-        store.ok_or_else(|| failed(format!("partition {partition} has its store already")))
+        store
+            .map(|store| Buffered::new(store, BUFFER_BYTES_MAX))
+            .ok_or_else(|| failed(format!("partition {partition} has its store already")))
     }
 }
 
