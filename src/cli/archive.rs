@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 
@@ -14,8 +13,7 @@ use crate::files::workspace::Hold;
 use crate::kafka::evidence::KafkaEvidence;
 use crate::ports::Store;
 use crate::ports::evidence::{Evidence, EvidenceError, Topic};
-use crate::processor::audit::chain;
-use crate::processor::audit::{self, Identity, Stop, in_parallel};
+use crate::processor::audit::{Identity, Stop, chain, in_parallel, whole};
 
 use super::audit::progress::Progress;
 use super::audit::{default_threads, identity, parse_threads, report};
@@ -61,9 +59,7 @@ struct Added {
 
 pub fn run(args: ArchiveArgs) -> Result<(), Failure> {
     let config = args.config.load()?;
-    let cluster = args.timeout.connect(&config)?;
-    let timeout = Duration::from_secs(args.timeout.timeout);
-    let evidence = KafkaEvidence::new(&config, cluster.id(), timeout)?;
+    let evidence = args.timeout.evidence(&config)?;
     let hold = Hold::take(&args.to).map_err(|error| Failure::failed(error.to_string()))?;
     let _hold = hold.ok_or_else(|| {
         let to = args.to.display();
@@ -130,9 +126,9 @@ fn archive(
     writer.set_head(chain.head.to_string())?;
     let copied = ArchiveEvidence::of(to, writer.manifest().clone());
     let start = copied.snapshots(partition).last().copied();
-    let store = scratch.store(partition)?;
+    let store = scratch.buffered(partition)?;
     let mut snapshots = Vec::new();
-    audit::keep_closes(
+    whole::keep_closes(
         &copied,
         &chain,
         start,

@@ -4,14 +4,12 @@ pub mod progress;
 pub mod report;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
 use crate::billing::time::{Instant, Month};
 use crate::config::Config;
 use crate::files::archive::reader::ArchiveEvidence;
-use crate::kafka::evidence::KafkaEvidence;
 use crate::ports::evidence::Evidence;
 use crate::processor::audit::chain::{self, Chain};
 use crate::processor::audit::{self, Equal, Identity, Scope, Stop, in_parallel};
@@ -90,9 +88,7 @@ pub fn run(args: AuditArgs) -> Result<(), Failure> {
         let evidence = ArchiveEvidence::open(archive, config.topics.partitions)?;
         return audit(&args, &config, &evidence);
     }
-    let cluster = args.timeout.connect(&config)?;
-    let timeout = Duration::from_secs(args.timeout.timeout);
-    let evidence = KafkaEvidence::new(&config, cluster.id(), timeout)?;
+    let evidence = args.timeout.evidence(&config)?;
     audit(&args, &config, &evidence)
 }
 
@@ -150,7 +146,7 @@ fn fold<E: Evidence>(
     let folded = in_parallel(chains, threads, |chain| {
         let chain = chain.as_ref().map_err(Stop::clone)?;
         let store = scratch
-            .store(chain.partition)
+            .buffered(chain.partition)
             .map_err(|failure| Stop::Store(failure.message))?;
         audit::audit(evidence, chain, scope, store, &|records| {
             progress.folded(records)

@@ -8,8 +8,12 @@ use clap::Args;
 use crate::config::Config;
 use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, ClusterError};
+use crate::kafka::evidence::KafkaEvidence;
 
 use super::failure::Failure;
+
+/// Of commands that fold files or a log: the arguments that say that it is a log.
+pub const OF_LOG: [&str; 2] = ["config", "archive"];
 
 #[derive(Args, Debug)]
 pub struct ConfigArgs {
@@ -51,6 +55,13 @@ pub struct TimeoutArgs {
 impl TimeoutArgs {
     pub fn connect(&self, config: &Config) -> Result<Cluster, Failure> {
         Cluster::connect(config, Duration::from_secs(self.timeout)).map_err(Failure::from)
+    }
+
+    /// What the log holds of the configured application.
+    pub fn evidence(&self, config: &Config) -> Result<KafkaEvidence, Failure> {
+        let cluster = self.connect(config)?;
+        let timeout = Duration::from_secs(self.timeout);
+        Ok(KafkaEvidence::new(config, cluster.id(), timeout)?)
     }
 }
 

@@ -4,14 +4,17 @@
 //! Nothing is billed a second time: [`proof`] compares what was watched with the invoice of the
 //! same fold, and a difference is a broken invariant.
 
+mod args;
 mod chart;
 pub mod collect;
 mod document;
 pub mod explanation;
+mod from_log;
 mod html;
 pub mod json;
 mod line;
 mod moves;
+mod observer;
 pub mod one_team;
 pub mod proof;
 mod sections;
@@ -20,10 +23,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use clap::{Args, ValueEnum};
+use std::sync::Arc;
 
 use crate::billing::account::TeamAccount;
 use crate::billing::amount::Overflow;
@@ -40,60 +40,15 @@ use crate::store::memory::MemoryStore;
 
 use super::failure::Failure;
 use super::file_state;
-use super::replay::{Bar, POLICY, default_threads, parse_instant, parse_threads, run_failure};
+use super::replay::{Bar, POLICY, run_failure};
 use super::streams;
-use collect::{Collected, Collector};
+pub use args::ExplainArgs;
+use args::Format;
+use collect::Collected;
 use explanation::{AtClose, Explanation, Inputs, Outcome, Why, WouldBeInvoiced};
 use moves::remaining;
+use observer::Collecting;
 use one_team::OneTeam;
-
-/// Explain a month of a team: from its events to the amounts of its invoice.
-#[derive(Args)]
-#[command(
-    after_help = "Examples:\n  meterfold explain --team team-7 --month 2026-01 --rates aps.json --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
-    meterfold explain --team team-7 --month 2026-01 --line md.complex --rates aps.json --format html events.ndjson > january.html\n\n\
-    Exit codes: 0 done, 1 failed while running, 2 bad usage, unreadable input, unknown team, month or meter,\n\
-    4 rate book invalid, 9 an invariant broke, 10 stopped by a guard rail, 130/143 interrupted."
-)]
-pub struct ExplainArgs {
-    /// Team to explain.
-    #[arg(long, value_name = "TEAM")]
-    team: String,
-    /// Month to explain (2026-01).
-    #[arg(long, value_name = "MONTH", value_parser = parse_month)]
-    month: Month,
-    /// Only the lines of this meter.
-    #[arg(long, value_name = "METER")]
-    line: Option<String>,
-    /// How to show it.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-    /// Rate book (JSON).
-    #[arg(long, value_name = "BOOK.json")]
-    rates: PathBuf,
-    /// Move the clock to this instant after the last event.
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    until: Option<Instant>,
-    /// Threads to decode with; no output byte depends on it.
-    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = parse_threads)]
-    threads: usize,
-    /// Accept a recorded time more than 400 days after the clock.
-    #[arg(long)]
-    allow_clock_jump: bool,
-    /// Inputs of the replay to explain: .ndjson or .jsonl (also .gz, .zst), or .avro.
-    #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For a terminal.
-    Text,
-    /// One object, for programs.
-    Json,
-    /// One self-contained page with a chart.
-    Html,
-}
 
 /// What is to be explained.
 #[derive(Clone, Debug)]
@@ -119,17 +74,11 @@ pub enum ExplainError {
 }
 
 pub fn run(args: ExplainArgs) -> Result<(), Failure> {
-    let book = Arc::new(file_state::read_book_file(&args.rates)?);
-    let question = Question {
-        team: args.team.as_str().into(),
-        month: args.month,
-        meter: args
-            .line
-            .as_deref()
-            .map(|line| meter_named(&book, line))
-            .transpose()?,
-        until: args.until,
+    let Some(rates) = &args.rates else {
+        return from_log::run(&args);
     };
+    let book = Arc::new(file_state::read_book_file(rates)?);
+    let question = args.question(&book)?;
     let source = FileSource::open(&args.inputs, None, args.allow_clock_jump, 1, args.threads)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let mut progress = Bar::new(total_bytes(&args.inputs), source.bytes_read())?;
@@ -137,6 +86,22 @@ pub fn run(args: ExplainArgs) -> Result<(), Failure> {
     progress.finish();
     let explanation = explained.map_err(|error| match error {
         ExplainError::Run(error) => run_failure(error, &progress),
+        error => failure(error, &question),
+    })?;
+    let inputs = Inputs {
+        names: args
+            .inputs
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        separator: ':',
+    };
+    show(args.format, &explanation, &inputs)
+}
+
+fn failure(error: ExplainError, question: &Question) -> Failure {
+    match error {
+        ExplainError::Run(error) => Failure::failed(error.to_string()),
         ExplainError::Unknown(_) => Failure::usage(error.to_string()),
         ExplainError::Partition(error) => Failure::state(error.to_string()),
         ExplainError::Broken(broken) => Failure::new(
@@ -147,19 +112,14 @@ pub fn run(args: ExplainArgs) -> Result<(), Failure> {
                 question.month
             ),
         ),
-    })?;
-    let inputs = Inputs {
-        names: args
-            .inputs
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect(),
-        separator: ':',
-    };
-    let shown = match args.format {
-        Format::Text => text::write(&sections::of(&explanation, &inputs)),
-        Format::Html => html::write(&explanation, &sections::of(&explanation, &inputs)),
-        Format::Json => json::write(&explanation, &inputs),
+    }
+}
+
+fn show(format: Format, explanation: &Explanation, inputs: &Inputs) -> Result<(), Failure> {
+    let shown = match format {
+        Format::Text => text::write(&sections::of(explanation, inputs)),
+        Format::Html => html::write(explanation, &sections::of(explanation, inputs)),
+        Format::Json => json::write(explanation, inputs),
     };
     streams::say(shown.as_bytes())
 }
@@ -183,11 +143,10 @@ fn watch<So: Source>(
     question: &Question,
     progress: &mut impl Progress,
 ) -> Result<(Collected, Option<Instant>), ExplainError> {
-    let closes_at = book.closes_at(question.month);
-    let collected = Arc::new(Mutex::new(Collected::new(question.month, closes_at)));
+    let collected = Collecting::begin(&book, question);
     let store = MemoryStore::default();
     let mut partition = Partition::open(0, store, book, false, None)?;
-    partition.observe(Box::new(Collector(Arc::clone(&collected))));
+    partition.observe(collected.observer());
     let mut partitions = [partition];
     let mut source = OneTeam::new(source, &question.team);
     crate::processor::run(
@@ -201,15 +160,7 @@ fn watch<So: Source>(
     )?;
     let clock = partitions.iter().find_map(Partition::clock);
     drop(partitions);
-    let collected = Arc::into_inner(collected).map(|collected| {
-        collected
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-    });
-    let collected = collected.ok_or(Broken::Invariant(
-        "the partition is gone, and its observer with it",
-    ))?;
-    Ok((collected, clock))
+    Ok((collected.finish()?, clock))
 }
 
 /// From what was watched to an explanation that adds up.
@@ -266,6 +217,7 @@ fn explained(
         tallies: collected.tallies.into_iter().collect(),
         happenings: collected.happenings,
         happenings_left_out: collected.happenings_left_out,
+        journal: None,
         book,
     };
     proof::check(&explanation, account.as_ref())?;
@@ -327,23 +279,6 @@ fn known(
         ));
     }
     Ok(clock)
-}
-
-fn meter_named(book: &RateBook, name: &str) -> Result<MeterNo, Failure> {
-    let index = book.meters.iter().position(|meter| meter.as_ref() == name);
-    let number = index.and_then(|index| u16::try_from(index).ok());
-    number.map(MeterNo).ok_or_else(|| {
-        let all: Vec<&str> = book.meters.iter().map(AsRef::as_ref).collect();
-        Failure::usage(format!(
-            "--line {}: the rate book has no such meter; it has {}",
-            crate::wire::shown_text::printable(name),
-            all.join(", ")
-        ))
-    })
-}
-
-fn parse_month(text: &str) -> Result<Month, String> {
-    Month::parse(text).ok_or_else(|| "not a month such as 2026-01".into())
 }
 
 /// The outputs of a fold that is only watched.

@@ -21,50 +21,63 @@ use crate::processor::partition::Partition;
 use crate::processor::{CommitPolicy, Progress, RunError, accounts};
 use crate::store::rocks::{Rocks, RocksStore};
 
+use super::config_args::{ConfigArgs, OF_LOG, TimeoutArgs};
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
 use super::streams;
 use super::summary::Summary;
-use super::what_if::{self, Pair, WHAT_IF};
+use super::what_if::{self, Pair, WHAT_IF, from_log};
 
 /// Fold files of events into derived events and accounts.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
-    meterfold replay --rates aps.json --what-if dearer.json --out compared --until 2026-02-04T00:00:00Z events.ndjson.gz\n\n\
-    Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 4 rate book invalid,\n\
-    7 state unusable, 9 an invariant broke, 10 stopped by a guard rail, 130/143 interrupted."
+    meterfold replay --rates aps.json --what-if dearer.json --out compared --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
+    meterfold replay --config meterfold.toml --archive /archive --what-if dearer.json --out compared\n\n\
+    With --config or --archive the records of Kafka or an archive are folded, in the order and with the\n\
+    clocks of their journal: once under its own rate books, compared with it as an audit does, and once\n\
+    under that of --what-if.\n\n\
+    Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 3 journal and records\n\
+    differ, 4 rate book or configuration invalid, 5 brokers unreachable, 6 access refused, 7 state\n\
+    unusable, 9 an invariant broke, 10 stopped by a guard rail or evidence is gone, 130/143 interrupted."
 )]
 pub struct ReplayArgs {
     /// Rate book (JSON).
-    #[arg(long, value_name = "BOOK.json")]
-    rates: PathBuf,
+    #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = OF_LOG)]
+    rates: Option<PathBuf>,
     /// Directory for the outputs; must be empty or absent.
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Move the clock to this instant after the last event.
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant, conflicts_with_all = OF_LOG)]
     until: Option<Instant>,
     /// Write trace.ndjson: what became of each event.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OF_LOG)]
     trace: bool,
     /// Keep the state here, so that files can be fed one after another.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_LOG)]
     state: Option<PathBuf>,
     /// Threads to decode and fold with; no output byte depends on it.
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = parse_threads)]
-    threads: usize,
+    pub(super) threads: usize,
     /// Replace the outputs of an earlier run.
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     /// Accept a recorded time more than 400 days after the clock.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = OF_LOG)]
     allow_clock_jump: bool,
     /// Fold the same inputs under this rate book too, and compare: a table, and what-if.ndjson.
     #[arg(long, value_name = "BOOK.json", conflicts_with = "state")]
-    what_if: Option<PathBuf>,
+    pub(super) what_if: Option<PathBuf>,
+    /// Fold what `meterfold archive` copied there, with --what-if.
+    #[arg(long, value_name = "DIR", requires = "what_if")]
+    pub(super) archive: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    #[command(flatten)]
+    pub(super) timeout: TimeoutArgs,
     /// Inputs: .ndjson or .jsonl (also .gz, .zst), or .avro; merged by recorded time.
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(value_name = "INPUT", required_unless_present_any = OF_LOG, conflicts_with_all = OF_LOG)]
     inputs: Vec<PathBuf>,
 }
 
@@ -72,7 +85,7 @@ pub struct ReplayArgs {
 const OUTPUT_FILES: [&str; 6] = [DERIVED, ACCOUNTS, DEAD_LETTERS, TRACE, SUMMARY, WHAT_IF];
 
 /// Where the fold under another book works.
-const WHAT_IF_WORK: &str = "meterfold-what-if";
+pub(super) const WHAT_IF_WORK: &str = "meterfold-what-if";
 
 /// Nothing of a file run counts before its end, so only memory asks for a commit.
 pub(super) const POLICY: CommitPolicy = CommitPolicy {
@@ -85,20 +98,23 @@ pub(super) const POLICY: CommitPolicy = CommitPolicy {
 };
 
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
-    let book_text = fs::read(&args.rates)
-        .map_err(|error| Failure::usage(format!("{}: {error}", args.rates.display())))?;
+    match args.rates.clone() {
+        Some(rates) => fold_files(&args, &rates),
+        None => from_log::run(&args),
+    }
+}
+
+fn fold_files(args: &ReplayArgs, rates: &Path) -> Result<(), Failure> {
+    let book_text =
+        fs::read(rates).map_err(|error| Failure::usage(format!("{}: {error}", rates.display())))?;
     let started = WallInstant::now();
-    check_out(&args.out, args.force)?;
-    let _out_hold = take_hold(&args.out, Failure::usage)?;
+    let (staged_out, _out_hold) = stage_out(args)?;
     let _state_hold = match &args.state {
         Some(state) => Some(take_hold(state, Failure::state)?),
         None => None,
     };
-    // Before anything else, since it removes what a dead run left.
-    let staged_out = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
-    drop(Staged::left_beside(&args.out, WHAT_IF_WORK).map_err(failed)?);
     if let Some(state) = &args.state
-        && file_state::finish_earlier_run(state, &command_digest(&args, &book_text))?
+        && file_state::finish_earlier_run(state, &command_digest(args, &book_text))?
     {
         streams::note(format_args!(
             "{}: these outputs were complete; the state of that run is now in place too",
@@ -107,7 +123,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         return Ok(());
     }
     check_out_is_free(&args.out, args.force)?;
-    let given_book = file_state::read_book(&args.rates, &book_text)?;
+    let given_book = file_state::read_book(rates, &book_text)?;
     let other_book = args.what_if.as_deref().map(file_state::read_book_file);
     let other_book = other_book.transpose()?.map(Arc::new);
 
@@ -127,11 +143,11 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     }
     let rocks =
         Rocks::open(staged_state.path()).map_err(|error| Failure::state(error.to_string()))?;
-    let book = file_state::adopt_book(&rocks, &args.rates, &book_text, given_book)?;
+    let book = file_state::adopt_book(&rocks, rates, &book_text, given_book)?;
     staged_out.create().map_err(failed)?;
 
-    let summary = fold(&args, &rocks, book, staged_out.path(), args.trace, started)?;
-    let compared = other_book.map(|other| what_if(&args, other, staged_out.path(), &summary));
+    let summary = fold(args, &rocks, book, staged_out.path(), args.trace, started)?;
+    let compared = other_book.map(|other| what_if(args, other, staged_out.path(), &summary));
     let compared = compared.transpose()?.unwrap_or_default();
     let summary_text = summary.to_json();
     write_synced(&staged_out.path().join(SUMMARY), summary_text.as_bytes())?;
@@ -144,7 +160,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
             staged_state.path(),
             &args.out,
             &summary_text,
-            &command_digest(&args, &book_text),
+            &command_digest(args, &book_text),
         )?;
         staged_out.publish().map_err(failed)?;
         drop(held);
@@ -157,6 +173,16 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     // The outputs are in place, whatever becomes of the table.
     let _ = streams::say((summary.to_table(&args.out) + &compared).as_bytes());
     Ok(())
+}
+
+/// Where the outputs are made, and what keeps other runs away from them.
+pub(super) fn stage_out(args: &ReplayArgs) -> Result<(Staged, Hold), Failure> {
+    check_out(&args.out, args.force)?;
+    let hold = take_hold(&args.out, Failure::usage)?;
+    // Before anything else, since it removes what a dead run left.
+    let staged = Staged::beside(&args.out, "meterfold-out").map_err(failed)?;
+    drop(Staged::left_beside(&args.out, WHAT_IF_WORK).map_err(failed)?);
+    Ok((staged, hold))
 }
 
 /// Folds the inputs under `book` too, beside the outputs in `out`, and compares. Returns a table;
@@ -226,6 +252,21 @@ fn fold(
     progress.finish();
     commit.finish().map_err(failed)?;
 
+    let mut counts = Counts::default();
+    partitions
+        .iter()
+        .for_each(|partition| counts.add(partition.counts()));
+    summed_up(&partitions, counts, args.threads, out, started)
+}
+
+/// Writes the accounts to `out` and sums up what was folded.
+pub(super) fn summed_up(
+    partitions: &[Partition<RocksStore>],
+    counts: Counts,
+    threads: usize,
+    out: &Path,
+    started: WallInstant,
+) -> Result<Summary, Failure> {
     let accounts_path = out.join(ACCOUNTS);
     let write_error =
         |error: std::io::Error| Failure::failed(format!("{}: {error}", accounts_path.display()));
@@ -233,17 +274,12 @@ fn fold(
         1 << 18,
         fs::File::create(&accounts_path).map_err(write_error)?,
     );
-    let teams =
-        accounts::write_all(&partitions, args.threads, &mut accounts_file).map_err(failed)?;
+    let teams = accounts::write_all(partitions, threads, &mut accounts_file).map_err(failed)?;
     let file = accounts_file
         .into_inner()
         .map_err(|error| write_error(error.into_error()))?;
     file.sync_all().map_err(write_error)?;
 
-    let mut counts = Counts::default();
-    partitions
-        .iter()
-        .for_each(|partition| counts.add(partition.counts()));
     if !counts.is_conserved() {
         return Err(Failure::new(
             9,
@@ -257,7 +293,10 @@ fn fold(
         counts,
         teams,
         clock: partitions.iter().filter_map(Partition::clock).max(),
-        rate_book: book.id.clone(),
+        rate_book: partitions
+            .first()
+            .map(|partition| partition.book().id.clone())
+            .unwrap_or_default(),
         state_digest,
         elapsed: started.elapsed(),
     })
@@ -298,7 +337,7 @@ fn check_out(out: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_out_is_free(out: &Path, force: bool) -> Result<(), Failure> {
+pub(super) fn check_out_is_free(out: &Path, force: bool) -> Result<(), Failure> {
     let is_free = force || fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
     match is_free {
         true => Ok(()),
@@ -344,7 +383,7 @@ pub(super) fn run_failure(error: RunError, progress: &Bar) -> Failure {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || -> std::io::Result<()> {
         let mut file = fs::File::create(path)?;
         file.write_all(bytes)?;
@@ -353,7 +392,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write().map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::failed(error.to_string())
 }
 

@@ -45,11 +45,15 @@ impl Scratch {
     }
 
     /// An empty store for a partition, which is asked for once.
-    pub fn store(&self, partition: u16) -> Result<Buffered<RocksStore>, Failure> {
+    pub fn store(&self, partition: u16) -> Result<RocksStore, Failure> {
         let store = self.stores.clone().open(partition).map_err(failed)?;
-        store
-            .map(|store| Buffered::new(store, BUFFER_BYTES_MAX))
-            .ok_or_else(|| failed(format!("partition {partition} has its store already")))
+        store.ok_or_else(|| failed(format!("partition {partition} has its store already")))
+    }
+
+    /// The same, for a partition that nobody asks for anything once it is folded.
+    pub fn buffered(&self, partition: u16) -> Result<Buffered<RocksStore>, Failure> {
+        let store = self.store(partition)?;
+        Ok(Buffered::new(store, BUFFER_BYTES_MAX))
     }
 }
 

@@ -5,6 +5,7 @@
 //! Nothing is billed here; numbers are read, subtracted and added up, exactly. Both files are read
 //! side by side; only invoices that differ stay in memory.
 
+pub mod from_log;
 mod read;
 mod table;
 

@@ -32,7 +32,7 @@ pub struct OutputError {
 
 pub struct LocalCommit {
     directory: PathBuf,
-    dead_letters: OutputFile,
+    dead_letters: Option<OutputFile>,
     trace: Option<OutputFile>,
     /// In memory: derived events of the sorted run under way.
     derived: Vec<StagedDerived>,
@@ -52,16 +52,36 @@ impl LocalCommit {
     /// Creates the files in `directory`, which exists and is empty.
     pub fn create(directory: &Path, is_traced: bool) -> Result<LocalCommit, OutputError> {
         Ok(LocalCommit {
-            directory: directory.to_path_buf(),
-            dead_letters: OutputFile::create(directory.join(DEAD_LETTERS))?,
+            dead_letters: Some(OutputFile::create(directory.join(DEAD_LETTERS))?),
             trace: is_traced
                 .then(|| OutputFile::create(directory.join(TRACE)))
                 .transpose()?,
+            ..LocalCommit::of_log(directory)
+        })
+    }
+
+    /// Takes derived events alone: dead letters of a log have a topic of their own.
+    pub fn of_log(directory: &Path) -> LocalCommit {
+        LocalCommit {
+            directory: directory.to_path_buf(),
+            dead_letters: None,
+            trace: None,
             derived: Vec::new(),
             derived_bytes: 0,
             spill: None,
             spill_ends: Vec::new(),
-        })
+        }
+    }
+
+    pub fn add(&mut self, events: impl Iterator<Item = StagedDerived>) -> Result<(), OutputError> {
+        for event in events {
+            self.derived_bytes += size_of::<StagedDerived>() + event.team.len() + event.json.len();
+            self.derived.push(event);
+            if self.derived_bytes >= SPILL_BYTES {
+                self.spill()?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the derived events in their order and makes every file durable.
@@ -79,8 +99,8 @@ impl LocalCommit {
             }
         }
         out.finish()?;
-        self.dead_letters.finish()?;
-        self.trace.map_or(Ok(()), OutputFile::finish)
+        let others = [self.dead_letters, self.trace].into_iter().flatten();
+        others.map(OutputFile::finish).collect()
     }
 
     fn sort(&mut self) {
@@ -152,22 +172,14 @@ impl Committer for LocalCommit {
 
     fn commit(&mut self, staged: &mut [Staged]) -> Result<(), OutputError> {
         let lines = |select: fn(&Staged) -> &Lines| staged.iter().map(select).collect::<Vec<_>>();
-        self.dead_letters
-            .write_in_fold_order(&lines(|staged| &staged.dead_letters))?;
+        if let Some(dead_letters) = &mut self.dead_letters {
+            dead_letters.write_in_fold_order(&lines(|staged| &staged.dead_letters))?;
+        }
         if let Some(trace) = &mut self.trace {
             trace.write_in_fold_order(&lines(|staged| &staged.trace))?;
         }
-        for event in staged
-            .iter_mut()
-            .flat_map(|staged| staged.derived.drain(..))
-        {
-            self.derived_bytes += size_of::<StagedDerived>() + event.team.len() + event.json.len();
-            self.derived.push(event);
-            if self.derived_bytes >= SPILL_BYTES {
-                self.spill()?;
-            }
-        }
-        Ok(())
+        let partitions = staged.iter_mut();
+        self.add(partitions.flat_map(|staged| staged.derived.drain(..)))
     }
 }
 

@@ -690,7 +690,9 @@ impl<S: Store> Partition<S> {
         let account = team
             .account
             .get_or_insert_with(|| Box::new(TeamAccount::new(book, context.clock)));
-        let before = self.observer.as_ref().map(|_| account.clone());
+        let observer = self.observer.as_ref();
+        let before = observer.filter(|it| it.watches(event.team));
+        let before = before.map(|_| account.clone());
         let folded = fold::fold(&context, account, &event, &mut self.derived)
             .map_err(|broken| broken_at(origin, broken))?;
         if let (Some(observer), Some(before)) = (&mut self.observer, &before) {
@@ -739,7 +741,8 @@ impl<S: Store> Partition<S> {
             place: format!("timer of team {name} at {instant}"),
             broken,
         };
-        let before = self.observer.as_ref().map(|_| account.clone());
+        let before = self.observer.as_ref().filter(|it| it.watches(name));
+        let before = before.map(|_| account.clone());
         timers::run(&context, account, &mut self.derived).map_err(broken_timer)?;
         if let (Some(observer), Some(before)) = (&mut self.observer, &before) {
             let step = Step {
@@ -835,8 +838,13 @@ impl<S: Store> Partition<S> {
         why: PassedOver,
     ) -> Result<(), PartitionError> {
         let clock = self.calendar.clock.unwrap_or(BEFORE_ANY_CLOCK);
+        let watches = |observer: &dyn StepObserver| {
+            let team = event.map(|event| event.team).or(origin.team);
+            team.is_some_and(|team| observer.watches(team))
+        };
         match &mut self.observer {
             None => Ok(()),
+            Some(observer) if !watches(&**observer) => Ok(()),
             Some(observer) => observer
                 .passed_over(clock, origin, event, why)
                 .map_err(|broken| broken_at(origin, broken)),

@@ -34,6 +34,9 @@ pub enum PassedOver {
 /// Sees every step of a partition, in fold order. An error halts the partition as a broken
 /// invariant of the fold does.
 pub trait StepObserver: Send + Sync {
+    /// Whether steps of `team` are to be shown: others cost nothing.
+    fn watches(&self, team: &str) -> bool;
+
     /// An event was folded.
     fn folded(
         &mut self,

@@ -122,7 +122,8 @@ fn text(audited: &Audited, month: Option<Month>, out: &mut Vec<u8>) {
     }
 }
 
-fn told(decision: &OperatorDecision) -> String {
+/// A decision, its reason, and the months that it leaves without proof.
+pub fn told(decision: &OperatorDecision) -> String {
     let unproven = decision.unproven.map_or(String::new(), |(first, last)| {
         format!("; not proven: {first} to {last}")
     });
@@ -170,21 +171,25 @@ fn json(audited: &[Audited], team: Option<&str>, month: Option<Month>, out: &mut
         }
         if let Some(chain) = &audited.chain {
             object.quoted("head", chain.head);
-            object.list("decisions", &chain.decisions, |out, decision| {
-                let mut object = Object::begin(out);
-                object.literal("sequence", decision.sequence);
-                object.string("decision", &decision.decision);
-                object.string("reason", &decision.reason);
-                let months = decision.unproven;
-                object.optional_quoted("unproven_from", months.map(|(first, _)| first));
-                object.optional_quoted("unproven_to", months.map(|(_, last)| last));
-                object.end();
-            });
+            write_decisions(&mut object, &chain.decisions);
         }
         object.end();
     });
     object.end();
     out.push(b'\n');
+}
+
+pub fn write_decisions(object: &mut Object, decisions: &[OperatorDecision]) {
+    object.list("decisions", decisions, |out, decision| {
+        let mut object = Object::begin(out);
+        object.literal("sequence", decision.sequence);
+        object.string("decision", &decision.decision);
+        object.string("reason", &decision.reason);
+        let months = decision.unproven;
+        object.optional_quoted("unproven_from", months.map(|(first, _)| first));
+        object.optional_quoted("unproven_to", months.map(|(_, last)| last));
+        object.end();
+    });
 }
 
 /// The worst of all partitions.

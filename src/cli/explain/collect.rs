@@ -5,7 +5,6 @@
 //! events.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::billing::account::TeamAccount;
 use crate::billing::amount::Tokens;
@@ -19,8 +18,7 @@ use crate::billing::month::LineKey;
 use crate::billing::rate_book::MeterNo;
 use crate::billing::rating::Posting;
 use crate::billing::time::{Instant, MILLIS_PER_DAY, Month};
-use crate::processor::step::{PassedOver, Step, StepObserver};
-use crate::wire::trace::Origin;
+use crate::processor::step::{PassedOver, Step};
 
 use super::explanation::{
     CAUSES_MAX, Day, FreeUse, HAPPENINGS_MAX, Happening, Later, Line, LotKey, LotUse, Position,
@@ -50,9 +48,6 @@ pub struct Collected {
     pub invoice: Option<Box<Invoice>>,
 }
 
-/// The handle that a partition holds.
-pub struct Collector(pub Arc<Mutex<Collected>>);
-
 impl Collected {
     pub fn new(month: Month, closes_at: Instant) -> Collected {
         Collected {
@@ -78,7 +73,7 @@ impl Collected {
         !self.has_own && self.lines.is_empty() && self.tallies.is_empty()
     }
 
-    fn folded(
+    pub fn folded(
         &mut self,
         step: &Step,
         position: Position,
@@ -247,7 +242,7 @@ impl Collected {
         Ok(())
     }
 
-    fn timers_ran(&mut self, step: &Step) -> Result<(), Broken> {
+    pub fn timers_ran(&mut self, step: &Step) -> Result<(), Broken> {
         if self.is_within(step.context.clock) {
             let clock = step.context.clock;
             for what in words::timer(step)? {
@@ -297,7 +292,7 @@ impl Collected {
         }
     }
 
-    fn passed_over(
+    pub fn passed_over(
         &mut self,
         clock: Instant,
         position: Position,
@@ -374,39 +369,6 @@ impl Collected {
     }
 }
 
-impl StepObserver for Collector {
-    fn folded(
-        &mut self,
-        step: &Step,
-        origin: Origin,
-        event: &Event<&str>,
-        folded: &Folded,
-    ) -> Result<(), Broken> {
-        self.with(|collected| collected.folded(step, position_of(origin), event, folded))
-    }
-
-    fn timers_ran(&mut self, step: &Step, _: &str) -> Result<(), Broken> {
-        self.with(|collected| collected.timers_ran(step))
-    }
-
-    fn passed_over(
-        &mut self,
-        clock: Instant,
-        origin: Origin,
-        event: Option<&Event<&str>>,
-        why: PassedOver,
-    ) -> Result<(), Broken> {
-        self.with(|collected| collected.passed_over(clock, position_of(origin), event, why));
-        Ok(())
-    }
-}
-
-impl Collector {
-    fn with<T>(&self, change: impl FnOnce(&mut Collected) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl Line {
     fn beginning(usage_month: Month, key: LineKey, first: Position) -> Line {
         Line {
@@ -450,11 +412,4 @@ impl Later {
 fn day_of(time: Instant) -> u8 {
     let millis = time.millis() - time.month().start().millis();
     u8::try_from(millis / MILLIS_PER_DAY + 1).unwrap_or(31)
-}
-
-fn position_of(origin: Origin) -> Position {
-    Position {
-        input: origin.input,
-        line: origin.line,
-    }
 }

@@ -15,6 +15,8 @@ use crate::billing::month::{Booked, LineKey};
 use crate::billing::rate_book::{MeterNo, RateBook};
 use crate::billing::tier::Tier;
 use crate::billing::time::{Instant, Month};
+use crate::processor::audit::chain::OperatorDecision;
+use crate::wire::meta::Witness;
 
 use super::proof::invoice_lines;
 
@@ -49,6 +51,15 @@ pub struct Explanation {
     pub happenings: Vec<Happening>,
     /// Happenings beyond [`HAPPENINGS_MAX`].
     pub happenings_left_out: u64,
+    /// Of a log: what its journal was folded up to.
+    pub journal: Option<Journal>,
+}
+
+/// A partition's journal, which the fold of an explanation has come out equal to.
+pub struct Journal {
+    /// The newest commit and the digest of the chain up to it.
+    pub head: Witness,
+    pub decisions: Vec<OperatorDecision>,
 }
 
 /// What the month comes to.

@@ -8,6 +8,8 @@ use crate::billing::month::Booked;
 use crate::wire::derived::{write_booked, write_counters, write_invoice};
 use crate::wire::object::Object;
 
+use crate::cli::audit::report::write_decisions;
+
 use super::explanation::{
     AtClose, Day, Explanation, FreeUse, Happening, Inputs, Line, LotKey, LotUse, Outcome, Position,
     Stretch, Tally, TallyKey, WouldBeInvoiced,
@@ -87,6 +89,10 @@ pub fn write(explanation: &Explanation, inputs: &Inputs) -> String {
     match explanation.invoice() {
         None => object.null("invoice"),
         Some(invoice) => object.object("invoice", |object| write_invoice(object, invoice, book)),
+    }
+    if let Some(journal) = &explanation.journal {
+        object.quoted("journal_head", journal.head);
+        write_decisions(&mut object, &journal.decisions);
     }
     object.end();
     out.push(b'\n');

@@ -5,6 +5,8 @@
 use crate::billing::amount::print_price;
 use crate::billing::invoice::Invoice;
 
+use crate::cli::audit::report::told;
+
 use super::document::{Document, Section, Table};
 use super::explanation::{Explanation, Happening, Inputs, Line, Outcome, WouldBeInvoiced};
 use super::line::{digits, exact_amount, how_it_came_about, money, tokens};
@@ -64,6 +66,16 @@ fn month(explanation: &Explanation) -> Section {
     }
     section.fact("rate book", explanation.book.id.as_ref());
     section.fact("folded up to", explanation.clock.to_string());
+    if let Some(journal) = &explanation.journal {
+        section.fact("journal head", journal.head.to_string());
+        for decision in &journal.decisions {
+            let commit = decision.sequence;
+            section.fact(
+                "by an operator",
+                format!("commit {commit}: {}", told(decision)),
+            );
+        }
+    }
     if let Some(meter) = explanation.meter {
         section.fact("only", explanation.book.meter_id(meter));
     }

@@ -3,13 +3,16 @@
 //!
 //! The fold is the processor's own [`Partition`](super::partition::Partition); books, writer
 //! schemas, clocks and positions come from the journal, so nothing is asked of anybody. Each commit
-//! is staged as it was then and its journal record must come out byte for byte.
+//! is staged as it was then and its journal record must come out byte for byte. [`whole`] does the
+//! same for other ends.
 
 pub mod chain;
 mod difference;
 mod input;
 mod published;
+mod purpose;
 mod refold;
+pub mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -25,6 +28,7 @@ use crate::wire::keys;
 use chain::{Chain, JournalReader, Sealed};
 use input::{Input, Known};
 use published::Published;
+use purpose::Purpose;
 use refold::Refold;
 
 /// Whose journal is expected, and of which shape.
@@ -105,7 +109,8 @@ pub fn audit<E: Evidence, S: Store>(
     store: S,
     folded: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Equal, Stop> {
-    let mut walk = Walk::<E, S>::begin(evidence, chain, chain.start, store, folded)?;
+    let purpose = Purpose::default();
+    let mut walk = Walk::<E, S>::begin(evidence, chain, chain.start, store, purpose, folded)?;
     let mut published = Published::open(evidence, chain.partition, scope)?;
     while let Some((sealed, derived)) = walk.step()? {
         derived
@@ -135,39 +140,11 @@ pub fn audit<E: Evidence, S: Store>(
     })
 }
 
-/// Refolds one partition from the state after commit `start` (None: from its genesis) to the end of
-/// its journal. Where months were closed by a commit, `keep` is given its number and the store.
-pub fn keep_closes<E: Evidence, S: Store>(
-    evidence: &E,
-    chain: &Chain,
-    start: Option<u64>,
-    store: S,
-    folded: &(dyn Fn(u64) -> bool + Sync),
-    mut keep: impl FnMut(u64, &S) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let whole = Chain {
-        closed_by: None,
-        ..chain.clone()
-    };
-    let mut walk = Walk::<E, S>::begin(evidence, &whole, start, store, folded)?;
-    let mut open = walk.refold.earliest_open_month();
-    while let Some((sealed, _)) = walk.step()? {
-        let now = walk.refold.earliest_open_month();
-        if open.is_some_and(|open| now > Some(open)) && sealed.record.timer_cursor.is_none() {
-            keep(sealed.record.sequence, walk.refold.store())?;
-        }
-        if sealed.record.timer_cursor.is_none() {
-            open = now;
-        }
-    }
-    Ok(())
-}
-
 /// A partition on its way through its journal.
 struct Walk<'a, E: Evidence, S> {
     journal: JournalReader<E::Records>,
     inputs: Vec<Input<E::Records>>,
-    refold: Refold<S>,
+    refold: Refold<'a, S>,
     /// The newest commit that was refolded, and the last one that will be.
     sequence: u64,
     last: u64,
@@ -183,6 +160,7 @@ impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
         chain: &Chain,
         start: Option<u64>,
         mut store: S,
+        purpose: Purpose<'a>,
         folded: &'a (dyn Fn(u64) -> bool + Sync),
     ) -> Result<Walk<'a, E, S>, Stop> {
         let partition = chain.partition;
@@ -202,12 +180,12 @@ impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
             }
         };
         let refold = match start {
-            None => Refold::begin(&sealed, known, store)?,
+            None => Refold::begin(&sealed, known, store, purpose)?,
             Some(sequence) => {
                 let mut cells =
                     evidence.open(Topic::Snapshot(sequence), partition, Stretch::ALL)?;
                 input::load(&mut cells, &mut store)?;
-                Refold::resume(&sealed, known, store)?
+                Refold::resume(&sealed, known, store, purpose)?
             }
         };
         let mut inputs = Vec::new();

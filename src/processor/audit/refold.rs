@@ -4,6 +4,8 @@
 //! finished, then the records are folded in the order of the runs, each at the clock that it met,
 //! then the clock moves to where the journal says, or up to the last timer that had run.
 
+mod decide;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,16 +21,17 @@ use crate::wire::meta::Witness;
 use crate::wire::rate_book;
 use crate::wire::record_bytes::{self, LogRecord};
 
+use crate::processor::counts::Counts;
 use crate::processor::journaling::{LogSettings, settings_digest};
 use crate::processor::partition::{BookText, Partition};
 use crate::processor::recount::recount;
-use crate::processor::recover::{self, Decision, RecoverError};
 use crate::processor::stored;
 
 use super::Stop;
 use super::chain::{Sealed, hex, read_book};
 use super::difference::{different, journal_differs, place};
 use super::input::{Input, Known};
+use super::purpose::Purpose;
 
 /// Memory of decoded and of encoded teams, as a worker has it.
 const DECODED_BYTES_MAX: usize = 64 << 20;
@@ -38,7 +41,8 @@ const BATCH_RECORDS_MAX: usize = 2_048;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 const SPARE_PIECES_MAX: usize = 16;
 
-pub struct Refold<S> {
+pub struct Refold<'a, S> {
+    purpose: Purpose<'a>,
     /// None: only while it is opened anew.
     partition: Option<Partition<S>>,
     settings: LogSettings,
@@ -56,29 +60,44 @@ pub struct Refold<S> {
     first_clock: Option<Instant>,
     /// Of accepted gaps, by their commit: the month of the first record after it.
     pub gap_ends: BTreeMap<u64, Month>,
+    /// What was folded before the partition was last opened.
+    counts: Counts,
 }
 
-impl<S: Store> Refold<S> {
+impl<'a, S: Store> Refold<'a, S> {
     /// Stands after the genesis.
-    pub fn begin(genesis: &Sealed, known: Known, store: S) -> Result<Refold<S>, Stop> {
+    pub fn begin(
+        genesis: &Sealed,
+        known: Known,
+        store: S,
+        purpose: Purpose<'a>,
+    ) -> Result<Refold<'a, S>, Stop> {
         let record = &genesis.record;
         let Some(text) = record.book_text.clone() else {
             return Err(different(genesis, "genesis", "a rate book", "none"));
         };
         let book = Arc::new(read_book(&text, genesis)?);
-        let mut refold = Refold::new(genesis, known, &book)?;
+        let mut refold = Refold::new(genesis, known, &book, purpose)?;
+        let digest = record.book_digest;
+        let (text, book) = match purpose.book {
+            Some(other) => (other.text.clone(), Arc::clone(&other.book)),
+            None => (BookText { text, digest }, book),
+        };
         refold.open(record.partition, store, Arc::clone(&book))?;
         let starts: Vec<i64> = record.positions.iter().map(|(_, start)| *start).collect();
-        let digest = record.book_digest;
-        let partition = refold.partition_mut();
-        partition.stage_genesis(&starts, &BookText { text, digest })?;
+        refold.partition_mut().stage_genesis(&starts, &text)?;
         refold.seal(genesis)?;
         refold.reopen(book)?;
         Ok(refold)
     }
 
     /// Stands after the commit of `sealed`, whose state `store` holds.
-    pub fn resume(sealed: &Sealed, known: Known, store: S) -> Result<Refold<S>, Stop> {
+    pub fn resume(
+        sealed: &Sealed,
+        known: Known,
+        store: S,
+        purpose: Purpose<'a>,
+    ) -> Result<Refold<'a, S>, Stop> {
         let record = &sealed.record;
         let meta = read_meta(&store)?.unwrap_or_default();
         let total = recount(&store, &meta)?.total;
@@ -102,7 +121,7 @@ impl<S: Store> Refold<S> {
             return Err(different(sealed, "kept rate book", &kept, &found));
         }
         let book = Arc::new(read_book(&text, sealed)?);
-        let mut refold = Refold::new(sealed, known, &book)?;
+        let mut refold = Refold::new(sealed, known, &book, purpose)?;
         refold.step = record.timer_cursor.as_ref().and(record.clock);
         refold.first_clock = record.clock;
         refold.open(record.partition, store, book)?;
@@ -110,7 +129,12 @@ impl<S: Store> Refold<S> {
     }
 
     /// Without its partition.
-    fn new(sealed: &Sealed, known: Known, book: &RateBook) -> Result<Refold<S>, Stop> {
+    fn new(
+        sealed: &Sealed,
+        known: Known,
+        book: &RateBook,
+        purpose: Purpose<'a>,
+    ) -> Result<Refold<'a, S>, Stop> {
         let record = &sealed.record;
         let digest_of = |is_record_time| {
             settings_digest(
@@ -146,6 +170,7 @@ impl<S: Store> Refold<S> {
             halts_on_wrong_partition: false,
         };
         Ok(Refold {
+            purpose,
             partition: None,
             settings,
             decoder: RecordDecoder::new(rules, Arc::new(Schemas::built_in())),
@@ -156,7 +181,17 @@ impl<S: Store> Refold<S> {
             step: None,
             first_clock: None,
             gap_ends: BTreeMap::new(),
+            counts: Counts::default(),
         })
+    }
+
+    /// The partition as the last commit left it, without what it keeps in memory to be fast, and
+    /// what it has folded.
+    pub fn finish(mut self) -> Result<(Partition<S>, Counts), Stop> {
+        let mut partition = self.close();
+        partition.make_room(0);
+        partition.settle(0)?;
+        Ok((partition, self.counts))
     }
 
     pub fn store(&self) -> &S {
@@ -164,6 +199,10 @@ impl<S: Store> Refold<S> {
             Some(partition) => partition.store(),
             None => unreachable!("it is opened anew at once"),
         }
+    }
+
+    pub fn clock(&self) -> Option<Instant> {
+        self.partition.as_ref()?.clock()
     }
 
     /// The earliest month that is not closed; None: no clock has moved yet.
@@ -197,6 +236,7 @@ impl<S: Store> Refold<S> {
                 self.step = record.timer_cursor.as_ref().and(record.clock);
                 Ok(derived)
             }
+            Kind::Adoption if self.purpose.book.is_some() => Ok(Vec::new()),
             Kind::Adoption => {
                 let Some(text) = record.book_text.clone() else {
                     return Err(different(sealed, "adoption", "a rate book", "none"));
@@ -214,6 +254,15 @@ impl<S: Store> Refold<S> {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Takes the partition out, to be opened anew or never again.
+    fn close(&mut self) -> Partition<S> {
+        let Some(partition) = self.partition.take() else {
+            unreachable!("it is opened anew at once")
+        };
+        self.counts.add(partition.counts());
+        partition
     }
 
     fn partition_mut(&mut self) -> &mut Partition<S> {
@@ -395,10 +444,11 @@ impl<S: Store> Refold<S> {
 
     /// The journal record that was staged must be the one that stands there. Then it is applied.
     fn seal(&mut self, sealed: &Sealed) -> Result<Vec<StagedDerived>, Stop> {
+        let is_compared = self.purpose.book.is_none();
         let partition = self.partition_mut();
         let mut staged = partition.take_staged();
         let journal = staged.log.take().map(|log| log.journal).unwrap_or_default();
-        if journal != sealed.encoded {
+        if is_compared && journal != sealed.encoded {
             return Err(journal_differs(sealed, &journal));
         }
         let derived = std::mem::take(&mut staged.derived);
@@ -412,9 +462,7 @@ impl<S: Store> Refold<S> {
     /// Opens the partition anew, as a start does after a commit that is no ordinary one. `book` is
     /// in force from now on.
     fn reopen(&mut self, book: Arc<RateBook>) -> Result<(), Stop> {
-        let Some(partition) = self.partition.take() else {
-            unreachable!("it is opened anew at once")
-        };
+        let partition = self.close();
         let number = partition.number();
         self.open(number, partition.into_store(), book)
     }
@@ -424,57 +472,10 @@ impl<S: Store> Refold<S> {
         let mut partition = Partition::open(number, store, book, false, log)?;
         // A pause is for those who wait beside it.
         partition.timers_per_stretch = usize::MAX;
+        if let Some(observer) = self.purpose.observer {
+            partition.observe(observer());
+        }
         self.partition = Some(partition);
-        Ok(())
-    }
-
-    /// Does what an operator decided, as `recover` did it.
-    fn decide<R: Records>(
-        &mut self,
-        sealed: &Sealed,
-        text: &str,
-        inputs: &mut [Input<R>],
-    ) -> Result<(), Stop> {
-        let Kind::Operator { reason, .. } = &sealed.record.kind else {
-            unreachable!("the caller has looked")
-        };
-        let Some(decision) = Decision::of_journal(text, &sealed.record) else {
-            return Err(different(sealed, "decision", text, "none that there is"));
-        };
-        let Some(partition) = self.partition.take() else {
-            unreachable!("it is opened anew at once")
-        };
-        let (number, mut book) = (partition.number(), partition.shared_book());
-        let mut store = partition.into_store();
-        let meta = read_meta(&store)?.unwrap_or_default();
-        let staged =
-            recover::stage(number, meta, &decision, reason).map_err(|error| match error {
-                RecoverError::Refused(text) => {
-                    different(sealed, "decision", &decision.text(), &text)
-                }
-                RecoverError::Log(error) => Stop::Store(error.to_string()),
-            })?;
-        let journal = staged
-            .log
-            .as_ref()
-            .map(|log| log.journal.as_slice())
-            .unwrap_or_default();
-        if journal != sealed.encoded {
-            return Err(journal_differs(sealed, journal));
-        }
-        store.apply(&staged.changes)?;
-        if let Decision::AcceptGap { topic, to, .. } = &decision {
-            let gap = inputs.iter_mut().filter(|input| input.topic == *topic);
-            gap.for_each(|input| {
-                input.skip_below = *to;
-                input.gaps.push(sealed.record.sequence);
-            });
-        }
-        if let Some(text) = &sealed.record.book_text {
-            book = Arc::new(read_book(text, sealed)?);
-        }
-        self.open(number, store, book)?;
-        self.step = sealed.record.timer_cursor.as_ref().and(sealed.record.clock);
         Ok(())
     }
 }

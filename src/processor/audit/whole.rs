@@ -1,0 +1,105 @@
+//! A whole journal folded again for other ends than an audit's: to keep the state at each close, to
+//! show every step to somebody, to fold under another rate book.
+
+use std::collections::BTreeMap;
+
+use crate::billing::time::{Instant, Month};
+use crate::ports::evidence::Evidence;
+use crate::ports::{StagedDerived, Store};
+use crate::processor::counts::Counts;
+use crate::processor::partition::Partition;
+use crate::processor::step::StepObserver;
+
+use super::chain::Chain;
+pub use super::purpose::OtherBook;
+use super::purpose::Purpose;
+use super::{Stop, Walk};
+
+/// A partition that was watched up to the end of its journal.
+pub struct Watched {
+    pub clock: Option<Instant>,
+    /// Of accepted gaps, by their commit: the month of the first record after it.
+    pub gap_ends: BTreeMap<u64, Month>,
+}
+
+/// A partition at the end of its journal, and what was folded.
+pub struct Refolded<S> {
+    pub partition: Partition<S>,
+    pub counts: Counts,
+}
+
+/// Refolds one partition from the state after commit `start` (None: from its genesis) to the end of
+/// its journal. Where months were closed by a commit, `keep` is given its number and the store.
+pub fn keep_closes<E: Evidence, S: Store>(
+    evidence: &E,
+    chain: &Chain,
+    start: Option<u64>,
+    store: S,
+    folded: &(dyn Fn(u64) -> bool + Sync),
+    mut keep: impl FnMut(u64, &S) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let purpose = Purpose::default();
+    let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), start, store, purpose, folded)?;
+    let mut open = walk.refold.earliest_open_month();
+    while let Some((sealed, _)) = walk.step()? {
+        let now = walk.refold.earliest_open_month();
+        if open.is_some_and(|open| now > Some(open)) && sealed.record.timer_cursor.is_none() {
+            keep(sealed.record.sequence, walk.refold.store())?;
+        }
+        if sealed.record.timer_cursor.is_none() {
+            open = now;
+        }
+    }
+    Ok(())
+}
+
+/// Refolds one partition and compares it with its journal as an audit does; an observer of
+/// `observer` sees each step.
+pub fn watch<E: Evidence, S: Store>(
+    evidence: &E,
+    chain: &Chain,
+    store: S,
+    observer: &(dyn Fn() -> Box<dyn StepObserver> + Sync),
+    folded: &(dyn Fn(u64) -> bool + Sync),
+) -> Result<Watched, Stop> {
+    let purpose = Purpose {
+        observer: Some(observer),
+        book: None,
+    };
+    let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), None, store, purpose, folded)?;
+    while walk.step()?.is_some() {}
+    Ok(Watched {
+        clock: walk.refold.clock(),
+        gap_ends: walk.refold.gap_ends,
+    })
+}
+
+/// Folds one partition in the order and with the clocks of its journal: under the journal's books,
+/// compared as an audit does, or under `book`. `derived` is given the events of each commit.
+pub fn fold_under<E: Evidence, S: Store>(
+    evidence: &E,
+    chain: &Chain,
+    store: S,
+    book: Option<&OtherBook>,
+    folded: &(dyn Fn(u64) -> bool + Sync),
+    mut derived: impl FnMut(Vec<StagedDerived>) -> Result<(), Stop>,
+) -> Result<Refolded<S>, Stop> {
+    let purpose = Purpose {
+        observer: None,
+        book,
+    };
+    let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), None, store, purpose, folded)?;
+    while let Some((_, events)) = walk.step()? {
+        derived(events)?;
+    }
+    let (partition, counts) = walk.refold.finish()?;
+    Ok(Refolded { partition, counts })
+}
+
+/// Up to the end of the journal, whichever month is closed before.
+fn whole(chain: &Chain) -> Chain {
+    Chain {
+        closed_by: None,
+        ..chain.clone()
+    }
+}
