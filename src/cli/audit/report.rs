@@ -89,6 +89,12 @@ fn text(audited: &Audited, month: Option<Month>, out: &mut Vec<u8>) {
                  which {state}",
                 equal.commits, equal.records, equal.events
             ));
+            let (letters, gone) = (equal.letters, equal.letters_gone);
+            if letters + gone > 0 {
+                line(format!(
+                    "  {letters} dead letters equal, {gone} no longer kept in their topic"
+                ));
+            }
             line(match equal.start {
                 Some(sequence) => format!("  folded from the state kept after commit {sequence}"),
                 None => "  folded from the start of the log".to_owned(),
@@ -153,6 +159,8 @@ fn json(audited: &[Audited], team: Option<&str>, month: Option<Month>, out: &mut
             object.literal("commits", equal.commits);
             object.literal("records", equal.records);
             object.literal("events", equal.events);
+            object.literal("dead_letters", equal.letters);
+            object.literal("dead_letters_gone", equal.letters_gone);
             object.literal("closed", equal.is_closed);
         }
         if let Verdict::Stopped(stop) = &audited.verdict {

@@ -9,6 +9,7 @@
 pub mod chain;
 mod difference;
 mod input;
+mod letters;
 mod published;
 mod purpose;
 mod refold;
@@ -21,15 +22,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::billing::time::Month;
 use crate::ports::evidence::{Evidence, EvidenceError, Stretch, Topic};
-use crate::ports::{StagedDerived, Store, StoreError};
+use crate::ports::{Store, StoreError};
 use crate::wire::journal::{JournalRecord, Kind};
 use crate::wire::keys;
 
 use chain::{Chain, JournalReader, Sealed};
 use input::{Input, Known};
+use letters::Letters;
 use published::Published;
 use purpose::Purpose;
-use refold::Refold;
+use refold::{Outputs, Refold};
 
 /// Whose journal is expected, and of which shape.
 #[derive(Clone, Debug)]
@@ -90,6 +92,10 @@ pub struct Equal {
     pub events: u64,
     /// Published events of the scope that their topics no longer keep.
     pub events_gone: u64,
+    /// Dead letters that were compared, where the scope is all teams.
+    pub letters: u64,
+    /// Dead letters that their topic no longer keeps: the journal's digest of them is equal.
+    pub letters_gone: u64,
     /// The month is closed: nothing can follow.
     pub is_closed: bool,
     /// The month was open when the first record was folded.
@@ -112,15 +118,29 @@ pub fn audit<E: Evidence, S: Store>(
     let purpose = Purpose::default();
     let mut walk = Walk::<E, S>::begin(evidence, chain, chain.start, store, purpose, folded)?;
     let mut published = Published::open(evidence, chain.partition, scope)?;
-    while let Some((sealed, derived)) = walk.step()? {
-        derived
-            .iter()
-            .try_for_each(|event| published.compare(event, &sealed))?;
+    let mut letters = match scope.team {
+        Some(_) => None,
+        None => {
+            let starts = walk.starts.iter().cloned();
+            let starts = starts.map(|(topic, at)| (topic, chain.start.map(|_| at)));
+            Some(Letters::open(evidence, chain.partition, starts.collect())?)
+        }
+    };
+    while let Some((sealed, outputs)) = walk.step()? {
+        let mut derived = outputs.derived.iter();
+        derived.try_for_each(|event| published.compare(event, &sealed))?;
+        if let Some(letters) = &mut letters {
+            letters.compare(&outputs.dead_letters, &sealed)?;
+        }
     }
     let is_closed = chain.closed_by.is_some();
     // While the month is open a processor that runs may have published more by now.
-    if is_closed || walk.is_at_end()? {
+    let is_at_end = walk.is_at_end()?;
+    if is_closed || is_at_end {
         published.finish()?;
+    }
+    if let Some(letters) = letters.as_mut().filter(|_| is_at_end) {
+        letters.finish()?;
     }
     let has_team = match scope.team {
         Some(team) => walk.refold.store().get(&keys::team(team, 0))?.is_some(),
@@ -133,6 +153,8 @@ pub fn audit<E: Evidence, S: Store>(
         start: chain.start,
         events: published.equal,
         events_gone: published.gone,
+        letters: letters.as_ref().map_or(0, |letters| letters.equal),
+        letters_gone: letters.as_ref().map_or(0, |letters| letters.gone),
         is_closed,
         has_month: walk.refold.began_before(scope.month),
         has_team,
@@ -145,6 +167,8 @@ struct Walk<'a, E: Evidence, S> {
     journal: JournalReader<E::Records>,
     inputs: Vec<Input<E::Records>>,
     refold: Refold<'a, S>,
+    /// Where each input was begun.
+    starts: Vec<(String, i64)>,
     /// The newest commit that was refolded, and the last one that will be.
     sequence: u64,
     last: u64,
@@ -198,6 +222,7 @@ impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
             journal,
             inputs,
             refold,
+            starts: sealed.record.positions.clone(),
             sequence: sealed.record.sequence,
             last: chain.closed_by.unwrap_or(chain.head.sequence),
             commits: 1,
@@ -207,7 +232,7 @@ impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
     }
 
     /// Refolds the next commit; None: the last one is refolded.
-    fn step(&mut self) -> Result<Option<(Sealed, Vec<StagedDerived>)>, Stop> {
+    fn step(&mut self) -> Result<Option<(Sealed, Outputs)>, Stop> {
         if self.sequence >= self.last {
             return Ok(None);
         }
@@ -217,13 +242,13 @@ impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
                 self.sequence, self.last
             )));
         };
-        let derived = self.refold.follow(&sealed, &mut self.inputs)?;
+        let outputs = self.refold.follow(&sealed, &mut self.inputs)?;
         self.sequence = sealed.record.sequence;
         let records = sealed.record.runs.iter().map(|run| run.count).sum();
         self.commits += 1;
         self.records += records;
         match (self.folded)(records) {
-            true => Ok(Some((sealed, derived))),
+            true => Ok(Some((sealed, outputs))),
             false => Err(Stop::Interrupted),
         }
     }

@@ -281,16 +281,16 @@ fn framing(value: &[u8]) -> Option<Framing> {
     split_single_object(value).map(|_| Framing::SingleObject)
 }
 
-fn read(bytes: &[u8]) -> Result<LogRecord<'_>, Stop> {
+pub fn read(bytes: &[u8]) -> Result<LogRecord<'_>, Stop> {
     LogRecord::read(bytes).map_err(|fault| {
         Stop::Evidence(crate::ports::evidence::EvidenceError::Damaged(format!(
-            "a published event: {fault}"
+            "a published record: {fault}"
         )))
     })
 }
 
 /// Text of a published record for a person.
-fn shown(record: &LogRecord<'_>) -> String {
+pub fn shown(record: &LogRecord<'_>) -> String {
     let key = String::from_utf8_lossy(record.key.unwrap_or_default());
     let value = String::from_utf8_lossy(record.value.unwrap_or_default());
     let value: String = value.chars().take(SHOWN_MAX).collect();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::billing::rate_book::RateBook;
 use crate::billing::time::{Instant, Month};
 use crate::ports::evidence::Records;
-use crate::ports::{Batch, InputEnd, Original, Piece, Record, Slot, StagedDerived, Store};
+use crate::ports::{Batch, InputEnd, Lines, Original, Piece, Record, Slot, StagedDerived, Store};
 use crate::store::cells::read_meta;
 use crate::wire::avro::Schemas;
 use crate::wire::journal::{self, Kind};
@@ -40,6 +40,13 @@ const ENCODED_BYTES_MAX: usize = 64 << 20;
 const BATCH_RECORDS_MAX: usize = 2_048;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 const SPARE_PIECES_MAX: usize = 16;
+
+/// What a commit published, in fold order.
+#[derive(Default)]
+pub struct Outputs {
+    pub derived: Vec<StagedDerived>,
+    pub dead_letters: Lines,
+}
 
 pub struct Refold<'a, S> {
     purpose: Purpose<'a>,
@@ -219,12 +226,12 @@ impl<'a, S: Store> Refold<'a, S> {
             .is_some_and(|(clock, closes_at)| clock < closes_at)
     }
 
-    /// Does what `sealed` tells of, and compares. Returns the derived events in fold order.
+    /// Does what `sealed` tells of, and compares. Returns what it published.
     pub fn follow<R: Records>(
         &mut self,
         sealed: &Sealed,
         inputs: &mut [Input<R>],
-    ) -> Result<Vec<StagedDerived>, Stop> {
+    ) -> Result<Outputs, Stop> {
         let record = &sealed.record;
         match &record.kind {
             Kind::Genesis { .. } => unreachable!("the reader hands out one, as the first"),
@@ -232,11 +239,11 @@ impl<'a, S: Store> Refold<'a, S> {
                 self.learn(sealed)?;
                 self.commit(sealed, inputs)?;
                 self.partition_mut().stage()?;
-                let derived = self.seal(sealed)?;
+                let outputs = self.seal(sealed)?;
                 self.step = record.timer_cursor.as_ref().and(record.clock);
-                Ok(derived)
+                Ok(outputs)
             }
-            Kind::Adoption if self.purpose.book.is_some() => Ok(Vec::new()),
+            Kind::Adoption if self.purpose.book.is_some() => Ok(Outputs::default()),
             Kind::Adoption => {
                 let Some(text) = record.book_text.clone() else {
                     return Err(different(sealed, "adoption", "a rate book", "none"));
@@ -245,13 +252,13 @@ impl<'a, S: Store> Refold<'a, S> {
                 let digest = record.book_digest;
                 self.partition_mut()
                     .stage_adoption(&BookText { text, digest })?;
-                let derived = self.seal(sealed)?;
+                let outputs = self.seal(sealed)?;
                 self.reopen(book)?;
-                Ok(derived)
+                Ok(outputs)
             }
             Kind::Operator { decision, .. } => {
                 self.decide(sealed, decision, inputs)?;
-                Ok(Vec::new())
+                Ok(Outputs::default())
             }
         }
     }
@@ -443,7 +450,7 @@ impl<'a, S: Store> Refold<'a, S> {
     }
 
     /// The journal record that was staged must be the one that stands there. Then it is applied.
-    fn seal(&mut self, sealed: &Sealed) -> Result<Vec<StagedDerived>, Stop> {
+    fn seal(&mut self, sealed: &Sealed) -> Result<Outputs, Stop> {
         let is_compared = self.purpose.book.is_none();
         let partition = self.partition_mut();
         let mut staged = partition.take_staged();
@@ -451,12 +458,15 @@ impl<'a, S: Store> Refold<'a, S> {
         if is_compared && journal != sealed.encoded {
             return Err(journal_differs(sealed, &journal));
         }
-        let derived = std::mem::take(&mut staged.derived);
+        let outputs = Outputs {
+            derived: std::mem::take(&mut staged.derived),
+            dead_letters: std::mem::take(&mut staged.dead_letters),
+        };
         partition.put_back(staged);
         partition.apply()?;
         partition.settle(ENCODED_BYTES_MAX)?;
         partition.make_room(DECODED_BYTES_MAX);
-        Ok(derived)
+        Ok(outputs)
     }
 
     /// Opens the partition anew, as a start does after a commit that is no ordinary one. `book` is

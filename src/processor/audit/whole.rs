@@ -89,8 +89,8 @@ pub fn fold_under<E: Evidence, S: Store>(
         book,
     };
     let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), None, store, purpose, folded)?;
-    while let Some((_, events)) = walk.step()? {
-        derived(events)?;
+    while let Some((_, outputs)) = walk.step()? {
+        derived(outputs.derived)?;
     }
     let (partition, counts) = walk.refold.finish()?;
     Ok(Refolded { partition, counts })
