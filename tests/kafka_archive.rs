@@ -130,6 +130,31 @@ fn an_archive_proves_what_the_log_no_longer_holds() {
     none.assert("no archive", 4, &["nothing is archived"]);
 }
 
+/// Who begins to archive when inputs have expired proves what comes from then on.
+#[test]
+fn an_archive_that_begins_late_proves_the_months_after_it() {
+    let mut scene = Scene::new(Broker::shared(), "archive_late", PARTITIONS);
+    scene.fold_share(4);
+    let (broker, input) = (scene.setup.broker, scene.setup.topic("api-calls"));
+    for (partition, end) in (0..).zip(broker.end_offsets(&input)) {
+        broker.delete_records(&input, partition, end);
+    }
+    let to = scene.setup.dir().join("archive");
+    let said = assert_archives(&scene.setup, &to);
+    assert_eq!(said.matches("the state after commit").count(), 2, "{said}");
+    scene.produce_rest();
+    scene.fold_share(1);
+    assert_archives(&scene.setup, &to);
+    scene.setup.bootstrap = "127.0.0.1:1".to_owned();
+    let archive = to.to_str().expect("text");
+    let of = |month| ["--all", "--month", month, "--archive", archive];
+    let after = audit(&scene.setup, &of("2026-02"));
+    after.assert("after it", 0, &["\"closed\":true"]);
+    assert!(after.report["partitions"][0]["from_commit"].as_u64() > Some(0));
+    let before = audit(&scene.setup, &of("2026-01"));
+    before.assert("before it", 10, &["cannot be proven", "is gone"]);
+}
+
 #[test]
 fn a_copy_that_is_killed_goes_on_where_it_was() {
     let scene = folded("archive_killed");

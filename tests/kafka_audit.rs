@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use meterfold::billing::time::Instant;
 use serde_json::Value;
@@ -77,6 +78,58 @@ fn what_was_published_is_proven_and_production_does_not_notice() {
         unknown.assert(team, 2, &[words]);
     }
     assert_eq!(scene.written(), before, "nothing was written");
+}
+
+/// What the guide shows is what an audit says, numbers and digests aside.
+#[test]
+fn the_guide_shows_what_an_audit_says() {
+    let guide = include_str!("../docs/audit.md");
+    let samples: Vec<&str> = guide
+        .split("```text\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let mut scene = Scene::new(Broker::shared(), "audit_guide", 1);
+    for share in [4, 1] {
+        scene.fold_share(share);
+    }
+    let assert_says = |sample: &str, scene: &Scene| {
+        let output = Command::new(env!("CARGO_BIN_EXE_meterfold"))
+            .args(["audit", "--all", "--month", "2026-01", "--config"])
+            .arg(scene.setup.config(7))
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8(output.stdout).expect("text");
+        let said = said.replace(&format!("{}-", scene.setup.name), "");
+        assert_eq!(without_numbers(&said), without_numbers(sample), "{said}");
+    };
+    let [proven, different, gone] = samples[..] else {
+        panic!("three samples: {samples:?}")
+    };
+    assert_says(proven, &scene);
+    let topic = scene.setup.topic("monthly-invoice");
+    let value = r#"{"id":"monthly-invoice/team-7/2026-01","time":"2026-02-04T00:00:00Z"}"#;
+    scene.setup.broker.produce(&topic, 0, "team-7", value);
+    assert_says(different, &scene);
+    let input = scene.setup.topic("api-calls");
+    scene.setup.broker.delete_records(&input, 0, 400);
+    assert_says(gone, &scene);
+}
+
+/// Every number is 0, every digest #.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    let is_hex = |c: char| c.is_ascii_hexdigit() && !c.is_ascii_uppercase();
+    for word in text.split_inclusive(|c: char| !is_hex(c)) {
+        let end = word.trim_end_matches(|c: char| !is_hex(c));
+        match end.len() {
+            64 => out.push('#'),
+            1.. if end.chars().all(|c| c.is_ascii_digit()) => out.push('0'),
+            _ => out.push_str(end),
+        }
+        out.push_str(&word[end.len()..]);
+    }
+    out
 }
 
 /// The refold gives the bytes of the published Avro, whichever way they name their schema.

@@ -30,7 +30,8 @@ Example:
 
 Copies the journal and, up to its newest commit, inputs, published events and dead letters of each
 partition, compressed, with a manifest that names the digest of every file. What was copied is then
-folded again, and where a commit closed a month the state is kept too. Run it as often as you like:
+folded again, and where a commit closed a month the state is kept too; where inputs had expired before
+the first copy, that of the changelog. Run it as often as you like:
 it goes on where it ended, also after it was killed, and changes no file that it has written.
 
 Exit codes: 0 copied, 1 failure while running, 2 bad usage, 3 the copy does not prove itself, 4
@@ -111,6 +112,11 @@ fn archive(
     };
     let failed = |stop: Stop| report::failure(partition, &stop);
     let mut writer = ArchiveWriter::open(to, &owner, partition)?;
+    let mut snapshots = Vec::new();
+    if writer.manifest().topics.is_empty() {
+        let begun = begin_late(evidence, &mut writer, partition).map_err(failed)?;
+        snapshots.extend(begun);
+    }
     let mut records = copy(evidence, &mut writer, partition, Topic::Journal, None)?;
     // The inputs end where the journal does.
     let copied = ArchiveEvidence::of(to, writer.manifest().clone());
@@ -127,7 +133,6 @@ fn archive(
     let copied = ArchiveEvidence::of(to, writer.manifest().clone());
     let start = copied.snapshots(partition).last().copied();
     let store = scratch.buffered(partition)?;
-    let mut snapshots = Vec::new();
     whole::keep_closes(
         &copied,
         &chain,
@@ -147,6 +152,26 @@ fn archive(
         snapshots,
         head: chain.head.to_string(),
     })
+}
+
+/// Where inputs had expired before the first copy, keeps the state that the changelog has now; the
+/// journal is copied after it, so it holds that commit. Returns it.
+fn begin_late(
+    evidence: &KafkaEvidence,
+    writer: &mut ArchiveWriter,
+    partition: u16,
+) -> Result<Option<u64>, Stop> {
+    if !whole::lacks_its_start(evidence, partition)? {
+        return Ok(None);
+    }
+    let scratch = Scratch::new().map_err(|failure| Stop::Store(failure.message))?;
+    let store = scratch.store(partition);
+    let mut store = store.map_err(|failure| Stop::Store(failure.message))?;
+    let newest = whole::load_newest(evidence, partition, &mut store)?;
+    if let Some(sequence) = newest {
+        keep(writer, sequence, &store)?;
+    }
+    Ok(newest)
 }
 
 /// What follows of a topic.

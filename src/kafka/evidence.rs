@@ -102,7 +102,7 @@ impl Evidence for KafkaEvidence {
             Topic::Derived(DerivedKind::SwitchedToPostpay) => &self.topics.switched_to_postpay,
             Topic::Derived(DerivedKind::MonthlyInvoice) => &self.topics.monthly_invoice,
             Topic::DeadLetters => &self.topics.dead_letters,
-            Topic::Snapshot(_) => &self.topics.changelog,
+            Topic::Changelog | Topic::Snapshot(_) => &self.topics.changelog,
         }
     }
 

@@ -16,6 +16,8 @@ pub enum Topic {
     Journal,
     Derived(DerivedKind),
     DeadLetters,
+    /// Each state cell by its newest value; only a log has it.
+    Changelog,
     /// Key and value of each state cell after this commit.
     Snapshot(u64),
 }

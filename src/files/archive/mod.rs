@@ -50,6 +50,7 @@ fn role(topic: Topic) -> String {
         Topic::Journal => "journal".to_owned(),
         Topic::Derived(kind) => kind.name().to_owned(),
         Topic::DeadLetters => "dead-letters".to_owned(),
+        Topic::Changelog => "changelog".to_owned(),
         Topic::Snapshot(sequence) => format!("snapshot-{sequence}"),
     }
 }

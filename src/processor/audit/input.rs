@@ -46,13 +46,18 @@ impl Known {
     }
 }
 
-/// Puts kept cells into an empty store.
+/// Puts kept cells into an empty store. Of a cell that comes again the last value stays; none: it
+/// is deleted.
 pub fn load<R: Records>(cells: &mut R, store: &mut impl Store) -> Result<(), Stop> {
     let mut changes = Changes::default();
     while let Some(bytes) = cells.next()? {
         let cell =
             LogRecord::read(bytes).map_err(|fault| Stop::Store(format!("a kept cell: {fault}")))?;
-        changes.put(cell.key.unwrap_or_default(), cell.value.unwrap_or_default());
+        let key = cell.key.unwrap_or_default();
+        match cell.value {
+            Some(value) => changes.put(key, value),
+            None => changes.delete(key),
+        }
         if changes.bytes_len() >= LOAD_BYTES_MAX {
             store.apply(&changes)?;
             changes.clear();
@@ -91,8 +96,8 @@ impl<R: Records> Input<R> {
             let (topic, partition) = (&self.topic, sealed.record.partition);
             return Stop::Unproven(format!(
                 "{topic} partition {partition} begins at offset {first}, the journal folds it from \
-                 {wanted} on: what was there is gone, and without it no month can be proven; give an \
-                 archive that holds it"
+                 {wanted} on: what was there is gone, and without it, or a state kept after it, no month \
+                 can be proven; give an archive that holds it"
             ));
         }
         let found = found.map_or("the end of the log".into(), |found| {

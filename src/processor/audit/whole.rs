@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use crate::billing::time::{Instant, Month};
-use crate::ports::evidence::Evidence;
+use crate::ports::evidence::{Evidence, Records, Stretch, Topic};
 use crate::ports::{StagedDerived, Store};
 use crate::processor::counts::Counts;
-use crate::processor::partition::Partition;
+use crate::processor::partition::{Partition, read_meta};
 use crate::processor::step::StepObserver;
 
-use super::chain::Chain;
+use super::chain::{Chain, JournalReader};
+use super::input;
 pub use super::purpose::OtherBook;
 use super::purpose::Purpose;
 use super::{Stop, Walk};
@@ -94,6 +95,33 @@ pub fn fold_under<E: Evidence, S: Store>(
     }
     let (partition, counts) = walk.refold.finish()?;
     Ok(Refolded { partition, counts })
+}
+
+/// Whether inputs of a partition no longer reach back to where its journal begins.
+pub fn lacks_its_start<E: Evidence>(evidence: &E, partition: u16) -> Result<bool, Stop> {
+    let journal = evidence.open(Topic::Journal, partition, Stretch::ALL)?;
+    let Some(genesis) = JournalReader::new(journal, partition).take()? else {
+        return Ok(false);
+    };
+    for (index, (_, start)) in (0..).zip(&genesis.record.positions) {
+        let input = evidence.open(Topic::Input(index), partition, Stretch::from(*start))?;
+        if input.first() > *start {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Puts the newest state that the changelog holds into an empty store. Returns the commit that made
+/// it; None: there is none.
+pub fn load_newest<E: Evidence>(
+    evidence: &E,
+    partition: u16,
+    store: &mut impl Store,
+) -> Result<Option<u64>, Stop> {
+    let mut cells = evidence.open(Topic::Changelog, partition, Stretch::ALL)?;
+    input::load(&mut cells, store)?;
+    Ok(read_meta(store)?.map(|meta| meta.sequence))
 }
 
 /// Up to the end of the journal, whichever month is closed before.
