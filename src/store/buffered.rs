@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::ops::ControlFlow;
 
-use crate::ports::{CellVisitor, Changes, Store, StoreError};
+use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 
-type Cells = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+type Held = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 
 /// Memory of an entry beside its bytes.
 const ENTRY_BYTES: usize = 64;
@@ -18,7 +18,7 @@ const ENTRY_BYTES: usize = 64;
 pub struct Buffered<S> {
     below: S,
     /// Cells that the store below does not have like this; None: deleted.
-    cells: Cells,
+    cells: Held,
     bytes: usize,
     bytes_max: usize,
 }
@@ -28,7 +28,7 @@ impl<S: Store> Buffered<S> {
     pub fn new(below: S, bytes_max: usize) -> Buffered<S> {
         Buffered {
             below,
-            cells: Cells::new(),
+            cells: Held::new(),
             bytes: 0,
             bytes_max,
         }
@@ -68,7 +68,7 @@ impl<S: Store> Buffered<S> {
     }
 }
 
-impl<S: Store> Store for Buffered<S> {
+impl<S: Store> Cells for Buffered<S> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.cells.get(key) {
             Some(value) => Ok(value.as_ref().map(|value| value.to_vec())),
@@ -112,7 +112,9 @@ impl<S: Store> Store for Buffered<S> {
         }
         Ok(())
     }
+}
 
+impl<S: Store> Store for Buffered<S> {
     /// What is held goes down before more is added: whether that fails is known before anything
     /// of `changes` shows.
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {

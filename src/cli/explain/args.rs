@@ -9,7 +9,7 @@ use crate::billing::time::{Instant, Month};
 use crate::cli::config_args::{ConfigArgs, OF_LOG, TimeoutArgs};
 use crate::cli::failure::Failure;
 use crate::cli::replay::{default_threads, parse_instant, parse_threads};
-use crate::cli::table::printable;
+use crate::wire::shown_text::printable;
 
 use super::Question;
 

@@ -7,8 +7,9 @@ use crate::billing::time::{Instant, Month};
 use crate::ports::evidence::{Evidence, Records, Stretch, Topic};
 use crate::ports::{StagedDerived, Store};
 use crate::processor::counts::Counts;
-use crate::processor::partition::{Partition, read_meta};
+use crate::processor::partition::Partition;
 use crate::processor::step::StepObserver;
+use crate::store::cells::read_meta;
 
 use super::chain::{Chain, JournalReader};
 use super::input;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::ports::Store;
 use crate::ports::evidence::Records;
-use crate::processor::partition::read_meta;
 use crate::processor::recover::{self, Decision, RecoverError};
+use crate::store::cells::read_meta;
 use crate::wire::journal::Kind;
 
 use super::Refold;
