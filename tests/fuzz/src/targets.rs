@@ -111,7 +111,7 @@ fn kafka_record(bytes: &[u8]) -> bool {
     let rules = RecordRules {
         partition: 0,
         partitions: 1,
-        has_accounts: bytes.len() % 2 == 0,
+        has_accounts: bytes.len().is_multiple_of(2),
         takes_ticks: true,
         halts_on_wrong_partition: false,
     };
