@@ -99,8 +99,8 @@ impl LocalCommit {
             }
         }
         out.finish()?;
-        let others = [self.dead_letters, self.trace].into_iter().flatten();
-        others.map(OutputFile::finish).collect()
+        let mut others = [self.dead_letters, self.trace].into_iter().flatten();
+        others.try_for_each(OutputFile::finish)
     }
 
     fn sort(&mut self) {
