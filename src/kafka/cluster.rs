@@ -136,11 +136,33 @@ impl Cluster {
             .map_err(|code| self.error("describing topics", code, code.to_string()))
     }
 
-    /// Members, state and rights of a group; None: there is none of the name.
+    /// Members, state and rights of a group; None: there is none of the name. Waits for a
+    /// coordinator that is only about to be one.
     pub fn group(&self, name: &str) -> Result<Option<GroupDescription>, ClusterError> {
-        hear(&self.probe);
-        describe_group(self.probe.client(), name, self.timeout)
-            .map_err(|code| self.error("describing the group", code, format!("{name}: {code}")))
+        use RDKafkaErrorCode as Code;
+        const PAUSE: Duration = Duration::from_millis(100);
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            hear(&self.probe);
+            let code = match describe_group(self.probe.client(), name, self.timeout) {
+                Ok(group) => return Ok(group),
+                Err(code) => code,
+            };
+            let is_coming = matches!(
+                code,
+                Code::CoordinatorLoadInProgress
+                    | Code::CoordinatorNotAvailable
+                    | Code::NotCoordinator
+            );
+            let reason = format!("group {name}: {code}");
+            if !is_coming {
+                return Err(self.error("describing the group", code, reason));
+            }
+            if Instant::now() >= deadline {
+                return Err(unreachable(&self.brokers, self.timeout, Some(reason)));
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Has a producer of this application made ready for transactions, as a worker's is: shows the
