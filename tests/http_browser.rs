@@ -274,7 +274,14 @@ fn check_content(browser: &Browser, served: &Served, account: &Value) {
     let invoices = served
         .get(&format!("/v1/teams/{name}/invoices?limit=24"))
         .json();
-    for invoice in invoices["invoices"].as_array().unwrap() {
+    // The page has the last months, whether they have an invoice or none.
+    let months = served
+        .get(&format!("/v1/teams/{name}/months?limit=24"))
+        .json();
+    let oldest = months["months"].as_array().unwrap().last();
+    let oldest = oldest.map_or("", |month| month["month"].as_str().unwrap());
+    let invoices = invoices["invoices"].as_array().unwrap().iter();
+    for invoice in invoices.filter(|invoice| invoice["month"].as_str().unwrap() >= oldest) {
         says(&format!(
             "{} {}",
             word(&invoice["currency"]),

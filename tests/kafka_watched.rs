@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meterfold::billing::time::Instant;
 use prometheus::Prometheus;
 use support::disk::Disk;
-use support::kafka::{Broker, NewRecord, Options};
-use support::processor::{Feed, PATIENCE, Processor};
+use support::kafka::{Broker, NewRecord};
+use support::processor::{Feed, Processor};
 use support::scene::{Scene, address, get};
 
 /// What the boards ask, with their variables at *all*.
@@ -37,10 +37,7 @@ fn board_queries() -> Vec<(String, String)> {
 
 #[test]
 fn boards_have_data_and_alerts_fire() {
-    let broker = Broker::start_with(&Options {
-        users: vec![("watched".to_owned(), "right".to_owned())],
-        ..Options::default()
-    });
+    let broker = Broker::start();
     let mut scene = Scene::new(&broker, "watched", 2);
     let disk = Disk::mount(scene.setup.state(0));
     let prometheus = Prometheus::start();
@@ -117,20 +114,6 @@ fn boards_have_data_and_alerts_fire() {
         counts(series);
     }
 
-    // While it runs the brokers go: what may wait grows older, though nothing is known to wait, until the
-    // session is over and nobody owns anything.
-    let shows = |query: &str| !prometheus.samples(query).is_empty();
-    broker.stop();
-    processor.wait_until("the age of input grows", || {
-        shows("max_over_time(meterfold_input_lag_seconds[1m]) > 1")
-    });
-    fires("MeterfoldBrokerUnreachable");
-    fires("MeterfoldPartitionUnowned");
-    broker.restart();
-    processor.wait_until("input is young again", || {
-        shows("sum(meterfold_partition_owned) == 2 and max(meterfold_input_lag_seconds) == 0")
-    });
-
     // The clock of every partition comes to the present.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Instant::from_millis(now.as_millis() as i64);
@@ -159,17 +142,11 @@ fn boards_have_data_and_alerts_fire() {
     counts(r#"meterfold_restores_total{result="full"}"#);
     counts(r#"meterfold_state_digest_checks_total{result="equal"}"#);
 
-    // Its disk fills, and is full at its next start.
+    // Its disk fills.
     if let Some(disk) = disk.as_ref() {
         let filler = disk.fill(16 << 20);
         fires("MeterfoldVolumeFillsIn4h");
-        processor.stop();
-        fs::remove_file(&filler).unwrap();
-        let filler = disk.fill(0);
-        processor = watched(&scene, &prometheus);
-        fires("MeterfoldStoreReadOnly");
         fs::remove_file(filler).unwrap();
-        processor.wait_until_runs(&scene.setup);
     }
 
     // Its group is gone, and with it the offsets.
@@ -180,13 +157,6 @@ fn boards_have_data_and_alerts_fire() {
     prometheus.scrapes(&address(&processor));
     fires("MeterfoldHalted");
     processor.kill();
-
-    // Its password is wrong.
-    scene.become_user("watched", "wrong");
-    processor = scene.start_with(&[("METERFOLD_LINGER_MS", "20000")]);
-    prometheus.scrapes(&address(&processor));
-    fires("MeterfoldKafkaAuthFailing");
-    assert_eq!(processor.ended(PATIENCE).code(), Some(6));
 }
 
 /// The next process, scraped.

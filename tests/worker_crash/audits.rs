@@ -1,5 +1,6 @@
 //! What the log has committed as evidence, and its audit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use meterfold::billing::derived_event::DerivedKind;
@@ -8,6 +9,7 @@ use meterfold::kafka::twin::{Entry, TwinCluster};
 use meterfold::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
 use meterfold::processor::audit::{self, Identity, Scope, Stop, chain};
 use meterfold::store::memory::MemoryStore;
+use meterfold::wire::dead_letter::DeadLetterRecord;
 use meterfold::wire::meta::Witness;
 use meterfold::wire::record_bytes::{self, Header};
 
@@ -29,7 +31,7 @@ pub fn prove(
     partition: u16,
     count: u16,
 ) -> Result<(), Stop> {
-    let evidence = Committed::of(cluster, inputs.len(), partition);
+    let evidence = Committed::of(cluster, inputs, partition);
     let expected = Identity {
         group: "test".to_owned(),
         inputs: inputs.to_vec(),
@@ -48,9 +50,9 @@ pub fn prove(
 }
 
 impl Committed {
-    fn of(cluster: &TwinCluster, inputs: usize, partition: u16) -> Committed {
+    fn of(cluster: &TwinCluster, names: &[String], partition: u16) -> Committed {
         let mut topics: BTreeMap<Topic, Vec<Vec<u8>>> = BTreeMap::new();
-        for input in 0..inputs {
+        for input in 0..names.len() {
             let records = cluster.input(input, partition).into_iter();
             let records = records.map(|(_, bytes)| bytes).collect();
             topics.insert(Topic::Input(input as u8), records);
@@ -72,6 +74,9 @@ impl Committed {
                 .or_default();
             topic.push(record(&entry, &entry.key, &published));
         }
+        let letters = cluster.committed_dead_letters(partition);
+        let letters = letters.iter().map(|entry| letter(entry, names, partition));
+        topics.insert(Topic::DeadLetters, letters.collect());
         let (_, metadata) = cluster.offsets(partition).expect("a committed offset");
         Committed {
             topics,
@@ -85,6 +90,32 @@ fn record(entry: &Entry, key: &[u8], headers: &[Header]) -> Vec<u8> {
     let at = Instant::from_millis(entry.appended_at_millis);
     let (headers, value) = (headers.iter().copied(), entry.value.as_deref());
     record_bytes::append(&mut bytes, 0, entry.offset, at, Some(key), headers, value);
+    bytes
+}
+
+/// A dead letter as it is published: the twin keeps what was staged.
+fn letter(entry: &Entry, inputs: &[String], partition: u16) -> Vec<u8> {
+    let staged = entry.value.as_deref().expect("a dead letter");
+    let letter = DeadLetterRecord::read(staged).expect("a dead letter");
+    let original = letter.original;
+    let marks: Vec<(&str, Cow<str>)> = letter
+        .marks(&inputs[usize::from(original.topic)], partition)
+        .collect();
+    let marks = marks
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
+    let headers = original.headers.iter().chain(marks);
+    let at = Instant::from_millis(entry.appended_at_millis);
+    let mut bytes = Vec::new();
+    record_bytes::append(
+        &mut bytes,
+        0,
+        entry.offset,
+        at,
+        original.key,
+        headers,
+        original.value,
+    );
     bytes
 }
 
