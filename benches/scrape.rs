@@ -5,7 +5,7 @@
 //! `SCRAPE_TEAMS=50000` takes fewer teams. Target: p99 100 ms; fails where the series of ten teams
 //! and of all are not the same.
 
-#[allow(dead_code, unused_imports, reason = "tests use more of it")]
+#[allow(unused_imports, reason = "tests use more of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -274,12 +274,11 @@ fn check_content(browser: &Browser, served: &Served, account: &Value) {
     let invoices = served
         .get(&format!("/v1/teams/{name}/invoices?limit=24"))
         .json();
-    // The page has the last months, whether they have an invoice or none.
-    let months = served
-        .get(&format!("/v1/teams/{name}/months?limit=24"))
-        .json();
-    let oldest = months["months"].as_array().unwrap().last();
-    let oldest = oldest.map_or("", |month| month["month"].as_str().unwrap());
+    // Where there are more months than the page has, it leads on to those before its oldest.
+    let oldest = browser.run(
+        "return document.querySelector('a[href^=\"?before=\"]')?.getAttribute('href').slice(8) ?? ''",
+    );
+    let oldest = oldest.as_str().unwrap();
     let invoices = invoices["invoices"].as_array().unwrap().iter();
     for invoice in invoices.filter(|invoice| invoice["month"].as_str().unwrap() >= oldest) {
         says(&format!(
