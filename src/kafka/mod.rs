@@ -16,6 +16,7 @@ pub mod letters;
 pub mod log;
 mod membership;
 mod native;
+mod owners;
 pub mod rebalance;
 pub mod registry;
 pub mod schemata;
