@@ -144,7 +144,7 @@ fn boards_have_data_and_alerts_fire() {
 
     // Its disk fills.
     if let Some(disk) = disk.as_ref() {
-        let filler = disk.fill_once(16 << 20);
+        let filler = disk.fill(16 << 20);
         fires("MeterfoldVolumeFillsIn4h");
         fs::remove_file(filler).unwrap();
     }

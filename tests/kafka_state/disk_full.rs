@@ -44,8 +44,9 @@ fn a_full_disk_is_waited_for() {
     processor.wait_until("the first quarter is folded", || scene.setup.is_folded());
     while log_lines(&log, "store_failed").len() == failed && patience.elapsed().as_secs() < 100 {
         disk.top_up(&filler);
-        // A record a second, so that there is something to commit.
-        scene.produce_share(200);
+        // A failed flush shows in the next commit: there must be one until then, of a few records.
+        assert!(!scene.is_all_produced(), "nothing is left to commit");
+        scene.produce_share(1_000);
         std::thread::sleep(std::time::Duration::from_secs(1));
         assert_eq!(get(&address, "/livez").0, 200);
     }

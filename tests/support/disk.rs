@@ -43,19 +43,8 @@ impl Disk {
         );
     }
 
-    /// Writes a file that leaves about `left` bytes.
+    /// Writes a file that leaves about `left` bytes, also while others write.
     pub fn fill(&self, left: usize) -> PathBuf {
-        let path = self.path.join("filler");
-        let mut size = Disk::BYTES;
-        while fs::write(&path, vec![1; size]).is_err() {
-            size -= 4 << 10;
-        }
-        fs::write(&path, vec![1; size - left]).expect("less than before");
-        path
-    }
-
-    /// The same at once, on a disk that others write to meanwhile.
-    pub fn fill_once(&self, left: usize) -> PathBuf {
         let path = self.path.join("filler");
         let mut filler = fs::File::create(&path).expect("a file");
         while filler.write_all(&[1; 4 << 10]).is_ok() {}

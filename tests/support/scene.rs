@@ -82,6 +82,10 @@ impl<'b> Scene<'b> {
         self.produced = end;
     }
 
+    pub fn is_all_produced(&self) -> bool {
+        self.produced == self.feed.records.len()
+    }
+
     pub fn produce_rest(&mut self) {
         self.produce_share(1);
     }
