@@ -4,7 +4,6 @@
 //! its batches. A database holds one or more partitions side by side; a [`RocksStore`] is the view
 //! of one of them.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
@@ -22,6 +21,7 @@ use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
+const SCAN_READAHEAD_BYTES: usize = 1 << 20;
 /// The same for all databases of a process on a log.
 const SHARED_CACHE_BYTES: usize = 64 << 20;
 const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
@@ -214,66 +214,47 @@ impl RocksView<'_> {
     }
 }
 
-impl Cells for RocksView<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.snapshot.get(self.key(key)).map_err(failed)
-    }
+/// Reading is the same through a database and through a snapshot of it, which share no trait.
+macro_rules! read_through {
+    ($type:ty, $source:ident) => {
+        impl Cells for $type {
+            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+                self.$source.get(self.key(key)).map_err(failed)
+            }
 
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let answers = self
-            .snapshot
-            .multi_get(keys.iter().map(|key| self.key(key)));
-        answers
-            .into_iter()
-            .map(|answer| answer.map_err(failed))
-            .collect()
-    }
+            fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+                let answers = self.$source.multi_get(keys.iter().map(|key| self.key(key)));
+                answers
+                    .into_iter()
+                    .map(|answer| answer.map_err(failed))
+                    .collect()
+            }
 
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError> {
-        let start = self.key(from);
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(self.key(to));
-        let from = IteratorMode::From(&start, Direction::Forward);
-        for cell in self.snapshot.iterator_opt(from, options) {
-            let (key, value) = cell.map_err(failed)?;
-            if visit(&key[self.partition.len()..], &value).is_break() {
-                break;
+            fn scan(
+                &self,
+                from: &[u8],
+                to: &[u8],
+                visit: &mut CellVisitor,
+            ) -> Result<(), StoreError> {
+                let start = self.key(from);
+                let mut options = ReadOptions::default();
+                options.set_iterate_upper_bound(self.key(to));
+                options.set_readahead_size(SCAN_READAHEAD_BYTES);
+                let from = IteratorMode::From(&start, Direction::Forward);
+                for cell in self.$source.iterator_opt(from, options) {
+                    let (key, value) = cell.map_err(failed)?;
+                    if visit(&key[self.partition.len()..], &value).is_break() {
+                        break;
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(())
-    }
+    };
 }
 
-impl Cells for RocksStore {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get(self.key(key)).map_err(failed)
-    }
-
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let answers = self.db.multi_get(keys.iter().map(|key| self.key(key)));
-        answers
-            .into_iter()
-            .map(|answer| answer.map_err(failed))
-            .collect()
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut CellVisitor) -> Result<(), StoreError> {
-        let start = self.key(from);
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(self.key(to));
-        options.set_readahead_size(1 << 20);
-        for cell in self
-            .db
-            .iterator_opt(IteratorMode::From(&start, Direction::Forward), options)
-        {
-            let (key, value) = cell.map_err(failed)?;
-            if let ControlFlow::Break(()) = visit(&key[self.partition.len()..], &value) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
+read_through!(RocksStore, db);
+read_through!(RocksView<'_>, snapshot);
 
 impl Store for RocksStore {
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
