@@ -5,6 +5,7 @@
 //! (INV-2); the next run finds outputs and state as they were.
 
 use crate::processor::folding;
+use crate::telemetry::log;
 
 use super::streams;
 
@@ -23,6 +24,7 @@ pub fn end_process_on_panic() {
                  it together with that record"
             ));
         }
+        log::flush();
         signal_hook::low_level::exit(PANICKED);
     }));
 }

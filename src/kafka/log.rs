@@ -12,7 +12,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::billing::time::Instant;
-use crate::config::{Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS};
+use crate::config::{
+    Config, OnWrongPartition, RecordedTime, SESSION_TIMEOUT_MILLIS, TRANSACTION_TIMEOUT_MILLIS,
+};
 use crate::ports::log::{
     Committed, Halt, Happening, Hidden, Kept, KeptRecord, Log, LogError, Newest, Offsets, Outcome,
     Prospect,
@@ -31,7 +33,7 @@ use super::native::GroupMetadata;
 use super::rebalance::{News, Ownership};
 use super::schemata::Schemata;
 use super::telling::fatal;
-use super::transaction::{End, Transactions};
+use super::transaction::{End, Timeouts, Transactions};
 use super::unowned::Unowned;
 
 /// Time for a question to the group's coordinator.
@@ -127,10 +129,11 @@ impl KafkaLog {
         let reader = client::reader(config, &format!("reader-{worker}"));
         let mut asker = reader.clone();
         asker.set("isolation.level", "read_uncommitted");
-        let session = config
-            .kafka
-            .millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
-        let session_timeout = Duration::from_millis(session);
+        let time = |name, default| Duration::from_millis(config.kafka.millis(name, default));
+        let timeouts = Timeouts {
+            transaction: time("transaction.timeout.ms", TRANSACTION_TIMEOUT_MILLIS),
+            session: time("session.timeout.ms", SESSION_TIMEOUT_MILLIS),
+        };
         Ok(KafkaLog {
             group: None,
             owned: BTreeMap::new(),
@@ -142,7 +145,7 @@ impl KafkaLog {
                 config.topics.clone(),
                 topics.clone(),
                 format,
-                session_timeout,
+                timeouts,
                 (telemetry.clone(), format!("producer-{worker}")),
             ),
             schemata: Schemata::new(config.registry.as_ref(), &telemetry)?,
@@ -168,7 +171,7 @@ impl KafkaLog {
             changing: None,
             unreleased: Vec::new(),
             released: Vec::new(),
-            unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(session_timeout)),
+            unowned: (!config.kafka.is_consumer_protocol()).then(|| Unowned::new(timeouts.session)),
             halts: BTreeMap::new(),
             wall_rests_until: None,
             away_asked_at: None,

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::ControlFlow;
 use std::ptr;
 use std::slice;
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -253,6 +254,16 @@ pub struct TransactionError {
     pub must_abort: bool,
 }
 
+impl TransactionError {
+    /// The same call may be made again: it goes on where it was.
+    pub fn may_be_tried_again(&self) -> bool {
+        self.is_retriable
+            && !self.must_abort
+            && !self.is_fatal
+            && self.code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT
+    }
+}
+
 pub fn send_offsets<C: ProducerContext>(
     producer: &BaseProducer<C>,
     offsets: &TopicPartitionList,
@@ -284,15 +295,32 @@ pub fn begin<C: ProducerContext>(producer: &BaseProducer<C>) -> Result<(), Trans
     result(unsafe { sys::rd_kafka_begin_transaction(producer.client().native_ptr()) })
 }
 
-/// Nothing may be in flight: what waits for a delivery report would block it.
-pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>) -> Result<(), TransactionError> {
+/// Nothing may be in flight: what waits for a delivery report would block it. Other than that of
+/// [`send_offsets`], its time is not bounded by the transaction's: without a limit it waits until
+/// the brokers are back.
+pub fn commit<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    timeout: Duration,
+) -> Result<(), TransactionError> {
     // SAFETY: as above.
-    result(unsafe { sys::rd_kafka_commit_transaction(producer.client().native_ptr(), -1) })
+    result(unsafe {
+        sys::rd_kafka_commit_transaction(producer.client().native_ptr(), millis(timeout))
+    })
 }
 
-pub fn abort<C: ProducerContext>(producer: &BaseProducer<C>) -> Result<(), TransactionError> {
+/// As [`commit`].
+pub fn abort<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    timeout: Duration,
+) -> Result<(), TransactionError> {
     // SAFETY: as above.
-    result(unsafe { sys::rd_kafka_abort_transaction(producer.client().native_ptr(), -1) })
+    result(unsafe {
+        sys::rd_kafka_abort_transaction(producer.client().native_ptr(), millis(timeout))
+    })
+}
+
+fn millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn result(error: *mut sys::rd_kafka_error_t) -> Result<(), TransactionError> {

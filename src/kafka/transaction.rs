@@ -58,7 +58,14 @@ pub struct Transactions {
     began: Monotonic,
     /// When a transaction was last found fenced; a second time within the session is a rival.
     fenced_at: Option<Monotonic>,
-    session_timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// How long the brokers let things last.
+#[derive(Clone, Copy)]
+pub struct Timeouts {
+    pub transaction: Duration,
+    pub session: Duration,
 }
 
 /// How a commit ended, as far as its producer can tell.
@@ -74,7 +81,7 @@ impl Transactions {
         topics: Topics,
         inputs: Vec<String>,
         format: DerivedFormat,
-        session_timeout: Duration,
+        timeouts: Timeouts,
         (telemetry, name): (Telemetry, String),
     ) -> Transactions {
         Transactions {
@@ -88,7 +95,7 @@ impl Transactions {
             name,
             began: Monotonic::now(),
             fenced_at: None,
-            session_timeout,
+            timeouts,
         }
     }
 
@@ -123,10 +130,11 @@ impl Transactions {
         self.telemetry.step(Place::Produce, self.began.elapsed());
         let offsets_began = Monotonic::now();
         let offsets = self.offsets(staged)?;
-        let producer = self.made();
-        if let Err(error) = native::send_offsets(producer, &offsets, metadata) {
+        let sent = self.again(|producer| native::send_offsets(producer, &offsets, metadata));
+        if let Err(error) = sent {
             return self.failed(Place::Offsets, error);
         }
+        let producer = self.made();
         drain(producer, CALL_MAX);
         self.telemetry.step(Place::Offsets, offsets_began.elapsed());
         if let Some(error) = producer.context().failure() {
@@ -143,7 +151,7 @@ impl Transactions {
         }
         fail_point::hit(Step::S4);
         let commit_began = Monotonic::now();
-        let result = self.again(native::commit);
+        let result = self.end_by(native::commit);
         self.telemetry.step(Place::Commit, commit_began.elapsed());
         match result {
             Ok(()) => {
@@ -189,8 +197,8 @@ impl Transactions {
                         return Err(self.denied(Place::Join, error.text));
                     }
                     Err(error) if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT => break,
-                    Err(error) if error.is_retriable => {}
-                    Err(error) if error.is_fatal => break,
+                    Err(error) if error.is_retriable && began.elapsed() <= READY_MAX => {}
+                    Err(error) if error.is_retriable || error.is_fatal => break,
                     Err(error) => {
                         return Err(LogError::Failed(format!(
                             "init_transactions: {}",
@@ -200,7 +208,8 @@ impl Transactions {
                 }
                 producer.poll(Duration::ZERO);
             }
-            // A time-out leaves the outcome unknown: the producer is not used again.
+            // A time-out leaves the outcome unknown: the producer is not used again. Nor is one whose
+            // predecessor's transaction the brokers are still ending: the worker looks after other things.
             drop(producer);
             thread::sleep(READY_AGAIN);
             if began.elapsed() > READY_MAX {
@@ -355,25 +364,34 @@ impl Transactions {
         Ok(list)
     }
 
-    /// The same call again as long as that is what the client asks for.
+    /// The same call again as long as that is what the client asks for, until the transaction's time is
+    /// over.
     fn again(
         &self,
         call: impl Fn(&BaseProducer<Deliveries>) -> Result<(), TransactionError>,
     ) -> Result<(), TransactionError> {
         let producer = self.made();
+        let began = Monotonic::now();
         loop {
             match call(producer) {
                 Err(error)
-                    if error.is_retriable
-                        && !error.must_abort
-                        && !error.is_fatal
-                        && error.code != code::RD_KAFKA_RESP_ERR__TIMED_OUT =>
+                    if error.may_be_tried_again()
+                        && began.elapsed() < self.timeouts.transaction =>
                 {
                     producer.poll(Duration::from_millis(10));
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Ends the transaction by `end`, [`native::commit`] or [`native::abort`]. One that takes longer than
+    /// a transaction may last has no known outcome.
+    fn end_by(
+        &self,
+        end: impl Fn(&BaseProducer<Deliveries>, Duration) -> Result<(), TransactionError>,
+    ) -> Result<(), TransactionError> {
+        self.again(|producer| end(producer, self.timeouts.transaction))
     }
 }
 

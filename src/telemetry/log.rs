@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -83,10 +83,22 @@ pub fn start(settings: LogSettings, telemetry: &Telemetry) -> Result<LogGuard, L
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_colored = stderr.is_terminal() && !no_color && settings.format == LogFormat::Text;
     let (lines, guard) = Lines::new(settings, is_colored, telemetry, Box::new(stderr))?;
+    let queue = lines.queue.clone();
     let subscriber = tracing_subscriber::registry().with(lines);
     subscriber.try_init().map_err(|_| LogError::Started)?;
+    let _ = QUEUE.set(queue);
     Ok(guard)
 }
+
+/// Writes what is left, for those who end the process at once.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush();
+    }
+}
+
+/// Of the process's log.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// What turns events into lines.
 struct Lines {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use crate::config::{Config, SESSION_TIMEOUT_MILLIS};
 use crate::processor::worker::WorkerError;
-use crate::telemetry::{Telemetry, WorkerState};
+use crate::telemetry::{Telemetry, WorkerState, log};
 
 use super::super::failure::Failure;
 use super::super::observer::Outlook;
@@ -45,6 +45,7 @@ pub(super) fn attend(
         let stuck = telemetry.not_alive();
         if !stuck.is_empty() {
             tracing::error!(event = "worker_stuck", "{}", stuck.join("; "));
+            log::flush();
             signal_hook::low_level::exit(1);
         }
     }

@@ -19,7 +19,8 @@ impl Transactions {
     pub(super) fn failed(&mut self, step: Step, error: TransactionError) -> Result<End, LogError> {
         let reason = format!("{}: {}", step.name(), error.text);
         tracing::warn!(event = "transaction_failed", step = step.name(), code = ?error.code, "{reason}");
-        if error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT {
+        let is_late = error.code == code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if is_late || error.may_be_tried_again() {
             if let Step::Commit = step {
                 self.telemetry.commit_outcome_unknown();
             }
@@ -111,7 +112,7 @@ impl Transactions {
         let is_second = self
             .fenced_at
             .replace(Monotonic::now())
-            .is_some_and(|at| at.elapsed() < self.session_timeout);
+            .is_some_and(|at| at.elapsed() < self.timeouts.session);
         if is_second {
             return End::Fenced(reason);
         }
@@ -130,7 +131,7 @@ impl Transactions {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue());
             drain(producer, CALL_MAX);
         }
-        match self.again(native::abort) {
+        match self.end_by(native::abort) {
             Ok(()) => {}
             Err(error) if is_denied(error.code) => {
                 return Err(self.denied(Step::Commit, error.text));

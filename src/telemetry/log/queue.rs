@@ -54,7 +54,7 @@ impl Queue {
     }
 
     /// Waits until everything offered so far was written, or the time is over.
-    fn flush(&self) {
+    pub fn flush(&self) {
         let deadline = Instant::now() + FLUSH_MAX;
         let (answer, answered) = mpsc::sync_channel(1);
         let mut message = Message::Flush(answer);

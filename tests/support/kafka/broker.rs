@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use rdkafka::config::ClientConfig;
 
 use super::guard::Guard;
+use super::proxy::Proxy;
 use super::records::Sender;
 
 pub struct Broker {
@@ -13,6 +14,7 @@ pub struct Broker {
     pub(super) sender: OnceLock<Sender>,
     bootstrap: String,
     users: Vec<(String, String)>,
+    proxy: Option<Proxy>,
     guard: Mutex<Guard>,
 }
 
@@ -21,6 +23,8 @@ pub struct Broker {
 pub struct Options {
     /// Names and passwords. With any there is a second listener: TLS and SCRAM.
     pub users: Vec<(String, String)>,
+    /// With it there is a listener behind [`Broker::proxy`].
+    pub has_proxy: bool,
     /// Settings of the broker, stronger than those of `.ci/kafka/broker`.
     pub settings: Vec<(String, String)>,
 }
@@ -40,15 +44,23 @@ impl Broker {
         for (user, password) in &options.users {
             arguments.extend(["--tls-scram".to_owned(), format!("{user}:{password}")]);
         }
+        let proxy = options.has_proxy.then(Proxy::bind);
+        if let Some(proxy) = &proxy {
+            arguments.extend(["--behind".to_owned(), proxy.port().to_string()]);
+        }
         for (key, value) in &options.settings {
             arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
         let mut guard = Guard::new(".ci/kafka/broker", &arguments);
         guard.order("start");
+        if let Some(proxy) = &proxy {
+            proxy.leads_to(&guard.line("bootstrap-behind"));
+        }
         Broker {
             sender: OnceLock::new(),
             bootstrap: guard.line("bootstrap"),
             users: options.users.clone(),
+            proxy,
             guard: Mutex::new(guard),
         }
     }
@@ -62,6 +74,11 @@ impl Broker {
     /// Host and port, without any security.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The network between it and those who reach it there.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("`has_proxy`")
     }
 
     /// A client of it, without any security.

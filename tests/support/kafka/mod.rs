@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod broker;
 pub mod guard;
+pub mod proxy;
 pub mod records;
 pub mod registry;
 
