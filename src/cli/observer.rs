@@ -416,20 +416,20 @@ impl Watch for Observer {
         status.state = Told::Waiting { reason };
     }
 
-    fn prospects(&mut self, number: u16, prospects: &[Option<Prospect>]) {
+    fn prospects(&mut self, number: u16, prospects: &[Prospect]) {
         let Some(status) = self.running.get_mut(&number) else {
             return;
         };
         for (input, prospect) in status.inputs.iter_mut().zip(prospects) {
-            if let Some(prospect) = prospect {
-                let Offsets { first, next } = prospect.offsets;
+            // Ends that are no longer known still stand.
+            if let Some(Offsets { first, next }) = prospect.offsets {
                 input.log_start = Some(first);
                 input.log_end = Some(next);
                 input.last_stable = Some(next - prospect.unstable);
-                let waiting = prospect.waiting_since_millis;
-                input.oldest_waiting_millis = waiting.filter(|_| !self.is_record_time);
-                input.is_cut_off = prospect.is_cut_off;
             }
+            let waiting = prospect.waiting_since_millis;
+            input.oldest_waiting_millis = waiting.filter(|_| !self.is_record_time);
+            input.is_cut_off = prospect.is_cut_off;
         }
         let status = status.clone();
         self.telemetry.publish_partition(self.worker, status);

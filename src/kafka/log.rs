@@ -376,7 +376,7 @@ impl Log for KafkaLog {
         self.owned.get(&partition)?.inputs.wait_reason.as_deref()
     }
 
-    fn prospects(&self, partition: u16) -> Vec<Option<Prospect>> {
+    fn prospects(&self, partition: u16) -> Vec<Prospect> {
         self.known_of(partition)
     }
 

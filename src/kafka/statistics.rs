@@ -70,9 +70,10 @@ pub fn is_alone(statistics: &Statistics) -> bool {
 
 /// The partitions that a consumer fetches, by topic and number.
 pub fn fetching(statistics: &Statistics) -> BTreeMap<(String, u16), Fetching> {
+    // Without a leader it is -1, which is also what brokers of the configuration have.
     let is_reached = |id: i32| {
         let mut brokers = statistics.brokers.values();
-        brokers.any(|it| it.nodeid == id && is_up(it))
+        brokers.any(|it| id >= 0 && it.nodeid == id && is_up(it))
     };
     let mut found = BTreeMap::new();
     for (name, topic) in &statistics.topics {
@@ -142,11 +143,22 @@ mod tests {
             (number, partition)
         };
         let topic = Topic {
-            partitions: [of(0, 1, 10, 7), of(1, 2, 10, 10), of(-1, -1, -1, -1)].into(),
+            partitions: [
+                of(0, 1, 10, 7),
+                of(1, 2, 10, 10),
+                of(2, -1, 10, 10),
+                of(-1, -1, -1, -1),
+            ]
+            .into(),
             ..Topic::default()
         };
         let statistics = Statistics {
-            brokers: [seen(1, "learned", "UP"), seen(2, "learned", "INIT")].into(),
+            brokers: [
+                seen(1, "learned", "UP"),
+                seen(2, "learned", "INIT"),
+                seen(-1, "configured", "UP"),
+            ]
+            .into(),
             topics: [("a".to_owned(), topic)].into(),
             ..Statistics::default()
         };
@@ -157,6 +169,7 @@ mod tests {
         };
         assert_eq!(found[&("a".to_owned(), 0)], expected(3, false));
         assert_eq!(found[&("a".to_owned(), 1)], expected(0, true));
-        assert_eq!(found.len(), 2);
+        assert_eq!(found[&("a".to_owned(), 2)], expected(0, true));
+        assert_eq!(found.len(), 3);
     }
 }

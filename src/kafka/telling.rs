@@ -26,18 +26,20 @@ impl KafkaLog {
     }
 
     /// Each input of a partition, without asking anybody.
-    pub(super) fn known_of(&self, partition: u16) -> Vec<Option<Prospect>> {
+    ///
+    /// The client forgets a topic's ends when brokers that stop tell it that the topic has no leader.
+    pub(super) fn known_of(&self, partition: u16) -> Vec<Prospect> {
         let ownership = self.consumer.context();
         let inputs = self.owned.get(&partition).map(|owned| &owned.inputs);
         let prospect = |input: &Input| {
             let fetching = ownership.fetching(&input.topic, partition);
-            let offsets = native::last_known_ends(&self.consumer, &input.topic, partition)?;
-            Some(Prospect {
+            let offsets = native::last_known_ends(&self.consumer, &input.topic, partition);
+            Prospect {
                 offsets,
                 unstable: fetching.unstable,
                 waiting_since_millis: oldest_millis(input),
-                is_cut_off: fetching.is_cut_off || ownership.is_away(),
-            })
+                is_cut_off: offsets.is_none() || fetching.is_cut_off || ownership.is_away(),
+            }
         };
         let inputs = inputs.map(|inputs| inputs.inputs.iter().map(prospect).collect());
         inputs.unwrap_or_default()

@@ -68,8 +68,8 @@ pub trait Log {
     }
 
     /// Each input as it was last heard of, for those who watch: nobody is asked, and nothing is
-    /// decided by it. None: not heard of yet.
-    fn prospects(&self, _partition: u16) -> Vec<Option<Prospect>> {
+    /// decided by it.
+    fn prospects(&self, _partition: u16) -> Vec<Prospect> {
         Vec::new()
     }
 
@@ -158,12 +158,13 @@ pub struct Offsets {
 /// An input of a partition, as far as it is known without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prospect {
-    pub offsets: Offsets,
+    /// None: not heard of, or no longer.
+    pub offsets: Option<Offsets>,
     /// Records at the end that an open transaction holds back.
     pub unstable: i64,
     /// Recorded time of the oldest record that was fetched and not handed out; None: there is none.
     pub waiting_since_millis: Option<i64>,
-    /// The broker is away: the log may be longer by now.
+    /// No broker tells of it: the log may be longer by now.
     pub is_cut_off: bool,
 }
 

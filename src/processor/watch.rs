@@ -36,7 +36,7 @@ pub trait Watch {
     /// Why a partition stands still that will go on by itself, if it does; told once a second.
     fn waits(&mut self, _number: u16, _reason: Option<&str>) {}
     /// What is known of each input of a running partition; told once a second.
-    fn prospects(&mut self, _number: u16, _prospects: &[Option<Prospect>]) {}
+    fn prospects(&mut self, _number: u16, _prospects: &[Prospect]) {}
     fn withdrawn(&mut self, _number: u16) {}
 }
 

@@ -182,7 +182,7 @@ table! {
     }
     "Freshness and positions" {
         InputLagRecords GAUGE, "meterfold_input_lag_records", [TOPIC, PARTITION], "Last stable offset less the committed one.";
-        InputLagSeconds GAUGE, "meterfold_input_lag_seconds", [TOPIC, PARTITION], "Age of the oldest uncommitted record that is known of. Where its age is not known, how long ago it was last known that there is none. 0: none.";
+        InputLagSeconds GAUGE, "meterfold_input_lag_seconds", [TOPIC, PARTITION], "Age of the oldest uncommitted record that is known of. Where its age is not known, how long ago it was last known that there is none: so it grows while brokers are away. 0: none.";
         RecordEndToEndSeconds LONG_SECONDS, "meterfold_record_end_to_end_seconds", [], "From append to commit, of the oldest record of each batch and partition.";
         EventLatenessSeconds LONG_SECONDS, "meterfold_event_lateness_seconds", [], "Clock less time of the event, of the first usage event of each batch and partition.";
         CommittedOffset GAUGE, "meterfold_committed_offset", [TOPIC, PARTITION], "Offset of the next record to fold.";
