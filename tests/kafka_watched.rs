@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meterfold::billing::time::Instant;
 use prometheus::Prometheus;
 use support::disk::Disk;
-use support::kafka::{Broker, NewRecord};
-use support::processor::{Feed, Processor};
+use support::kafka::{Broker, NewRecord, Options};
+use support::processor::{Feed, PATIENCE, Processor};
 use support::scene::{Scene, address, get};
 
 /// What the boards ask, with their variables at *all*.
@@ -37,7 +37,10 @@ fn board_queries() -> Vec<(String, String)> {
 
 #[test]
 fn boards_have_data_and_alerts_fire() {
-    let broker = Broker::start();
+    let broker = Broker::start_with(&Options {
+        users: vec![("watched".to_owned(), "right".to_owned())],
+        ..Options::default()
+    });
     let mut scene = Scene::new(&broker, "watched", 2);
     let disk = Disk::mount(scene.setup.state(0));
     let prometheus = Prometheus::start();
@@ -53,6 +56,7 @@ fn boards_have_data_and_alerts_fire() {
     fires("MeterfoldBrokerUnreachable");
     fires("MeterfoldPartitionUnowned");
     fires("MeterfoldPipelineStalled");
+    fires("MeterfoldFreshnessBurnFast");
     broker.restart();
     processor.wait_until_runs(&scene.setup);
     for alert in [
@@ -126,6 +130,20 @@ fn boards_have_data_and_alerts_fire() {
     prometheus.waits_for("MeterfoldMonthCloseLate", false);
     prometheus.waits_for("MeterfoldClockStalled", false);
 
+    // The brokers go while it runs: what may wait grows older, though nothing is known to wait, until
+    // the session is over and nobody owns anything.
+    let holds = |what: &str, query: &str| {
+        prometheus.waits(what, || !prometheus.samples(query).is_empty());
+    };
+    let is_young = "sum(meterfold_partition_owned) == 2 and max(meterfold_input_lag_seconds) == 0";
+    holds("nothing waits", is_young);
+    broker.stop();
+    holds("input grows older", "max(meterfold_input_lag_seconds) > 2");
+    fires("MeterfoldBrokerUnreachable");
+    fires("MeterfoldPartitionUnowned");
+    broker.restart();
+    holds("nothing waits again", is_young);
+
     // Restarts, the last one with damaged tables.
     for _ in 0..2 {
         processor.stop();
@@ -142,11 +160,16 @@ fn boards_have_data_and_alerts_fire() {
     counts(r#"meterfold_restores_total{result="full"}"#);
     counts(r#"meterfold_state_digest_checks_total{result="equal"}"#);
 
-    // Its disk fills.
+    // Its disk fills, and is full at its next start.
     if let Some(disk) = disk.as_ref() {
         let filler = disk.fill(16 << 20);
         fires("MeterfoldVolumeFillsIn4h");
+        processor.stop();
+        disk.top_up(&filler);
+        processor = watched(&scene, &prometheus);
+        fires("MeterfoldStoreReadOnly");
         fs::remove_file(filler).unwrap();
+        processor.wait_until_runs(&scene.setup);
     }
 
     // Its group is gone, and with it the offsets.
@@ -157,6 +180,12 @@ fn boards_have_data_and_alerts_fire() {
     prometheus.scrapes(&address(&processor));
     fires("MeterfoldHalted");
     processor.kill();
+
+    // Its password is wrong.
+    scene.become_user("watched", "wrong");
+    processor = watched(&scene, &prometheus);
+    fires("MeterfoldKafkaAuthFailing");
+    assert_eq!(processor.ended(PATIENCE).code(), Some(6));
 }
 
 /// The next process, scraped.
