@@ -207,13 +207,8 @@ impl KafkaLog {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Authentication,
             ) => Err(LogError::Denied(format!("consumer: {error}"))),
-            code => {
-                tracing::warn!(event = "consumer_error", "{error}");
-                if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-                    self.consumer.context().set_away(true);
-                }
-                Ok(())
-            }
+            // The context has heard it too.
+            _ => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod alone;
 pub mod client;
+mod client_errors;
 pub mod cluster;
 mod deliveries;
 pub mod derived_format;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
@@ -15,7 +16,7 @@ use rdkafka_sys::rd_kafka_resp_err_t as code;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::Step;
 
-use super::error_class;
+use super::client_errors::{self, ClientErrors};
 use super::statistics::{self, Fetching};
 
 /// What the group decided, in the order of its decisions.
@@ -29,6 +30,7 @@ pub struct Ownership {
     telemetry: Telemetry,
     /// Of the client, in what it tells of itself.
     name: String,
+    errors: ClientErrors,
     fetching: Mutex<BTreeMap<(String, u16), Fetching>>,
     news: Mutex<VecDeque<News>>,
     /// The consumer is being closed: nobody will act on news any more.
@@ -40,6 +42,7 @@ pub struct Ownership {
 impl Ownership {
     pub fn new(telemetry: Telemetry, name: String) -> Ownership {
         Ownership {
+            errors: ClientErrors::new(telemetry.clone(), Step::Join),
             telemetry,
             name,
             fetching: Mutex::default(),
@@ -78,10 +81,14 @@ impl Ownership {
 }
 
 impl ClientContext for Ownership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        client_errors::log(level, facility, text);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(event = "consumer_error", "{error}: {reason}");
-        let class = error_class::of_client(error.rdkafka_error_code());
-        self.telemetry.error(Step::Join, class);
+        if let Some(unsaid) = self.errors.hear(&error, reason) {
+            tracing::warn!(event = "consumer_error", unsaid, "{error}: {reason}");
+        }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.set_away(true);
         }

@@ -1,0 +1,121 @@
+//! What a client of a worker tells of its own errors: each is counted; the same one is logged once a
+//! minute at most.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant as Monotonic};
+
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::Step;
+
+use super::error_class;
+
+/// Between two lines about the same error.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Errors that are told apart; any beyond are one.
+const KINDS_MAX: usize = 64;
+
+/// The errors of one client.
+pub struct ClientErrors {
+    telemetry: Telemetry,
+    step: Step,
+    /// By what the error is and what it is about.
+    said: Mutex<BTreeMap<String, Said>>,
+}
+
+struct Said {
+    at: Monotonic,
+    /// Times that it came since, and was not logged.
+    unsaid: u64,
+}
+
+impl ClientErrors {
+    /// `step` is what the client is for, in the metric.
+    pub fn new(telemetry: Telemetry, step: Step) -> ClientErrors {
+        ClientErrors {
+            telemetry,
+            step,
+            said: Mutex::default(),
+        }
+    }
+
+    /// Counts an error. Some: it is to be logged, and came so many times since it last was.
+    pub fn hear(&self, error: &KafkaError, reason: &str) -> Option<u64> {
+        let class = error_class::of_client(error.rdkafka_error_code());
+        self.telemetry.error(self.step, class);
+        self.admit(error, reason, Monotonic::now())
+    }
+
+    fn admit(&self, error: &KafkaError, reason: &str, now: Monotonic) -> Option<u64> {
+        // It begins with the broker, if there is one.
+        let about = reason.split(": ").next().unwrap_or_default();
+        let mut kind = format!("{error} {about}");
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= KINDS_MAX && !said.contains_key(&kind) {
+            kind.clear();
+        }
+        let Some(before) = said.get_mut(&kind) else {
+            said.insert(kind, Said { at: now, unsaid: 0 });
+            return Some(0);
+        };
+        if now.duration_since(before.at) < INTERVAL {
+            before.unsaid += 1;
+            return None;
+        }
+        before.at = now;
+        Some(std::mem::take(&mut before.unsaid))
+    }
+}
+
+/// Log lines of a client whose errors are heard: a connection that failed comes as one too.
+pub fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
+    let is_error = level as i32 <= RDKafkaLogLevel::Error as i32;
+    if facility != "FAIL" || !is_error {
+        DefaultClientContext.log(level, facility, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Format;
+    use rdkafka::error::RDKafkaErrorCode;
+
+    const DOWN: KafkaError = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+    const ALL_DOWN: KafkaError = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
+
+    #[test]
+    fn each_error_is_counted_and_said_once_a_minute() {
+        let telemetry = Telemetry::unwatched();
+        let errors = ClientErrors::new(telemetry.clone(), Step::Produce);
+        let refused = "kafka-1:9092/1: Connect to 10.0.0.1 failed: refused (after 3ms)";
+        let again = "kafka-1:9092/1: Connect to 10.0.0.1 failed: refused (after 7ms)";
+        assert_eq!(errors.hear(&DOWN, refused), Some(0));
+        assert_eq!(errors.hear(&DOWN, again), None);
+        assert_eq!(errors.hear(&DOWN, "kafka-2:9092/2: refused"), Some(0));
+        assert_eq!(errors.hear(&ALL_DOWN, "2/2 brokers are down"), Some(0));
+        let metrics = telemetry.render(Format::Classic);
+        let count = r#"meterfold_errors_total{class="retriable",step="produce"} 4"#;
+        assert!(metrics.lines().any(|line| line == count), "{metrics}");
+
+        let after = |seconds| Monotonic::now() + Duration::from_secs(seconds);
+        assert_eq!(errors.admit(&DOWN, again, after(59)), None);
+        assert_eq!(errors.admit(&DOWN, again, after(61)), Some(2));
+        assert_eq!(errors.admit(&DOWN, again, after(62)), None);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let errors = ClientErrors::new(Telemetry::unwatched(), Step::Join);
+        let said = (0..1_000).filter(|broker| {
+            let reason = format!("{broker}: refused");
+            errors.hear(&DOWN, &reason).is_some()
+        });
+        assert_eq!(said.count(), KINDS_MAX + 1);
+        assert_eq!(errors.said.lock().unwrap().len(), KINDS_MAX + 1);
+    }
+}
