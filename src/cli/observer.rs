@@ -168,7 +168,7 @@ impl Observer {
             state: Told::Running,
             sequence: meta.sequence,
             committed_sequence: Some(meta.sequence),
-            clock_millis: meta.clock.map(|clock| clock.millis()),
+            clock_millis: meta.reached().map(|clock| clock.millis()),
             inputs: inputs.collect(),
             state_digest: format!("{:032x}", meta.total_digest()),
             journal_digest: blake3::Hash::from_bytes(meta.journal_digest).to_string(),

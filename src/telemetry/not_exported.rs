@@ -29,8 +29,18 @@ pub const NOT_EXPORTED: &[(&str, &str)] = &[
     ),
     (
         "latency, cache hits, bytes written and stalled seconds of the store",
-        "RocksDB counts them only with its statistics switched on, which every read would pay for; \
-         `meterfold_step_seconds{step=\"apply\"}` and `meterfold_store_write_stalled` show a slow store",
+        "RocksDB counts latency and hits only with its statistics switched on, which every read would pay \
+         for, and tells the rest in text for people; `meterfold_step_seconds{step=\"apply\"}` and \
+         `meterfold_store_write_stalled` show a slow store",
+    ),
+    (
+        "teams in the store",
+        "nothing counts them: they would be read through for it; `meterfold_store_keys` grows with them",
+    ),
+    (
+        "pinned bytes of the block cache",
+        "what is pinned are filters and indexes of level 0, which are small; they are in \
+         `meterfold_store_block_cache_bytes`",
     ),
     (
         "open files, iterators and snapshots of the store",
@@ -48,7 +58,7 @@ pub const NOT_EXPORTED: &[(&str, &str)] = &[
     ),
     (
         "teams that wait for the close of a month",
-        "a month closes for all teams of a partition when its clock has passed the grace: \
+        "the clock of a partition passes the grace when the month is closed for all its teams: \
          `meterfold_clock_timestamp_seconds` against that time is what MeterfoldMonthCloseLate does",
     ),
     (
@@ -73,6 +83,6 @@ pub const NOT_EXPORTED: &[(&str, &str)] = &[
     (
         "audits and replays",
         "they are commands that end: the exit code says what they found, and in Kubernetes \
-         `kube_job_status_failed` does",
+         `kube_job_failed` does",
     ),
 ];
