@@ -100,6 +100,7 @@ fn boards_have_data_and_alerts_fire() {
         prometheus.waits(&query, || !prometheus.samples(&query).is_empty());
     };
     for series in [
+        r#"meterfold_build_info{commit!="",librdkafka!="",rocksdb!=""}"#,
         r#"meterfold_rebalances_total{reason="join"}"#,
         r#"meterfold_restores_total{result="warm"}"#,
         r#"meterfold_step_seconds_count{step="decode"}"#,

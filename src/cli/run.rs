@@ -27,6 +27,7 @@ use crate::processor::partition::{BookText, TIMERS_PER_STRETCH};
 use crate::processor::start::StartSettings;
 use crate::processor::worker::{Worker, WorkerError, WorkerPolicy};
 use crate::store::directory::Directory;
+use crate::store::rocks;
 use crate::store::views::Views;
 use crate::telemetry::labels::{ErrorClass, Step};
 use crate::telemetry::log::{self, LogFormat, LogLevel};
@@ -190,12 +191,17 @@ fn telemetry_settings(config: &Config) -> Settings {
         ),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: String::new(),
+            commit: commit(option_env!("COMMIT_OF_METERFOLD")).to_owned(),
             fold_version: FOLD_VERSION.to_string(),
             librdkafka: rdkafka::util::get_rdkafka_version().1,
-            rocksdb: String::new(),
+            rocksdb: rocks::VERSION.to_owned(),
         },
     }
+}
+
+/// Whoever builds the program may say what from; a source package does not know.
+fn commit(said: Option<&'static str>) -> &'static str {
+    said.filter(|said| !said.is_empty()).unwrap_or("unknown")
 }
 
 /// Digest of the configuration, without what differs between the instances of a release. Secrets do
@@ -446,4 +452,16 @@ fn start_settings(
         is_book_allowed: AtomicBool::new(false),
         wall_millis,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::commit;
+
+    #[test]
+    fn a_commit_that_is_not_said_is_unknown() {
+        assert_eq!(commit(Some("3d087c5")), "3d087c5");
+        assert_eq!(commit(Some("")), "unknown");
+        assert_eq!(commit(None), "unknown");
+    }
 }

@@ -17,14 +17,17 @@ use rocksdb::{
 use crate::ports::log::StoreFigures;
 use crate::ports::{CellVisitor, Cells, Changes, Store, StoreError};
 
+/// Of RocksDB, which does not say it to those who link it.
+pub const VERSION: &str = "11.8.1";
+
 /// Memory of the block cache, of a whole database.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 const MEMTABLE_BYTES: usize = 32 << 20;
 const MEMTABLES_MAX: i32 = 2;
 const SCAN_READAHEAD_BYTES: usize = 1 << 20;
 /// The same for all databases of a process on a log.
-const SHARED_CACHE_BYTES: usize = 64 << 20;
-const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
+pub const SHARED_CACHE_BYTES: usize = 64 << 20;
+pub const SHARED_MEMTABLES_BYTES: usize = 64 << 20;
 
 /// An open database directory.
 #[derive(Clone)]
@@ -311,4 +314,25 @@ fn refused(text: String) -> StoreError {
         ));
     }
     StoreError::Failed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_library() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Rocks::open(directory.path()).unwrap());
+        let files = fs::read_dir(directory.path()).unwrap();
+        let options = files
+            .map(|file| file.unwrap().path())
+            .find(|path| path.to_string_lossy().contains("OPTIONS-"));
+        let options = fs::read_to_string(options.expect("RocksDB writes its options")).unwrap();
+        let version = format!("rocksdb_version={VERSION}");
+        assert!(
+            options.lines().any(|line| line.trim() == version),
+            "{options}"
+        );
+    }
 }
