@@ -4,6 +4,7 @@
 //! thread a worker. What ends it is a signal, a fence, or that no partition may go on.
 
 mod attend;
+mod memory;
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use super::failure::Failure;
 use super::observer::{Observer, Outlook};
 use super::streams;
 use attend::{LOOK_INTERVAL, Stops, attend, rest, session_timeout};
+use memory::{DECODED_BYTES, ENCODED_BYTES};
 
 /// Fold events from Kafka, exactly once
 #[derive(Args, Debug)]
@@ -72,9 +74,6 @@ const OWNERS_TIMEOUT: Duration = Duration::from_secs(2);
 const OFFSETS_PATIENCE: Duration = Duration::from_secs(5);
 const STORE_REST: Duration = Duration::from_secs(1);
 const DEFAULT_DELETE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-/// Memory of teams, over all workers.
-const DECODED_BYTES: usize = 512 << 20;
-const ENCODED_BYTES: usize = 256 << 20;
 /// Ids of a commit that are kept in memory before they are written.
 const IDS_MAX: usize = 2_000_000;
 

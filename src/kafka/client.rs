@@ -15,9 +15,9 @@ use crate::config::{
 };
 
 /// Prefetched records of all partitions of a worker together, if it owns them all.
-const PREFETCH_KBYTES: u32 = 64 << 10;
+pub const PREFETCH_KBYTES: u32 = 64 << 10;
 /// Of one partition: at least two records of the largest size, at most what a fetch is good for.
-const PREFETCH_KBYTES_OF_PARTITION: (u32, u32) = (4 << 10, 16 << 10);
+pub const PREFETCH_KBYTES_OF_PARTITION: (u32, u32) = (4 << 10, 16 << 10);
 /// Fetched in one go from one partition.
 const FETCH_BYTES_OF_PARTITION: u32 = 4 << 20;
 /// How often the clients of a worker tell of themselves.

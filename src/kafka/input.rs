@@ -21,7 +21,7 @@ use super::native::{Fetched, Message, PartitionQueue};
 /// Records fetched from an input at a time.
 pub const FETCH_RECORDS_MAX: usize = 2_048;
 /// No more is taken out of the queue once so many bytes wait to be decoded.
-const UNDECODED_BYTES_MAX: usize = 8 << 20;
+pub const UNDECODED_BYTES_MAX: usize = 8 << 20;
 /// A recorded time so far after the wall clock is waited for.
 const AHEAD_MILLIS_MAX: i64 = 10 * 60 * 1_000;
 /// In record-time mode: a jump of the clock that halts.
