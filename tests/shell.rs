@@ -8,10 +8,14 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use support::program::Replay;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_meterfold");
+/// For the end of a process that was killed.
+const PATIENCE: Duration = Duration::from_secs(10);
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 fn meterfold(arguments: &[&str]) -> Output {
@@ -331,28 +335,41 @@ fn a_full_disk_is_a_failure() {
     assert!(said.starts_with("standard output: "), "{said}");
 }
 
-/// What a terminal is sent, up to the end or to the first `until`.
+/// What a terminal is sent by a command that ends, or is ended after the first `until`. The end of
+/// its terminal would not do: where hangups are ignored, as under nohup, it would run for ever.
 fn on_a_terminal(command: &str, no_color: Option<&str>, until: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let number = directory.path().join("number");
+    let command = format!("echo $$ >{}; exec {command}", number.display());
     let mut script = Command::new("script");
-    script.args(["-qec", command, "/dev/null"]);
+    script.args(["-qec", &command, "/dev/null"]);
     script.env("TERM", "xterm").env_remove("NO_COLOR");
     if let Some(value) = no_color {
         script.env("NO_COLOR", value);
     }
-    script.stdin(Stdio::null()).stdout(Stdio::piped());
+    script.stdin(Stdio::null());
+    script.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = script.spawn().expect("script (of bsdutils) starts");
     let mut sent = child.stdout.take().unwrap();
     let mut seen = Vec::new();
     let mut piece = [0; 4096];
+    let mut is_told_to_end = false;
     while let Ok(count @ 1..) = sent.read(&mut piece) {
         seen.extend_from_slice(&piece[..count]);
-        if String::from_utf8_lossy(&seen).contains(until) {
-            break;
+        if !is_told_to_end && String::from_utf8_lossy(&seen).contains(until) {
+            // It ends what it started first, by force after two seconds.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            is_told_to_end = true;
         }
     }
-    // Its terminal goes with it, and so does the program.
-    let _ = child.kill();
     child.wait().unwrap();
+    let number = fs::read_to_string(number).unwrap();
+    let image = format!("/proc/{}/exe", number.trim());
+    let begun = Instant::now();
+    while fs::read_link(&image).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "still runs: {command}");
+        thread::sleep(Duration::from_millis(20));
+    }
     String::from_utf8(seen).unwrap()
 }
 
