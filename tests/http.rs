@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use client::{Answer, get, send};
+use client::{check_problem, get, send};
 use meterfold::http::{self, Authentication, Limits, Owners, Queries, Server};
 use meterfold::store::views::Views;
 use meterfold::telemetry::{
@@ -477,21 +477,6 @@ fn state(server: &Server) -> String {
 fn dropped(server: &Server) -> f64 {
     let samples = exposition::classic(&get(server.address(), "/metrics").body);
     samples.value("meterfold_http_connections_dropped_total", "")
-}
-
-#[track_caller]
-fn check_problem(answer: &Answer, status: u16, title: &str) {
-    assert_eq!(answer.status, status, "{}", answer.whole);
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json")
-    );
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let document = answer.json();
-    assert_eq!(document["type"], "about:blank");
-    assert_eq!(document["title"], title);
-    assert_eq!(document["status"], status);
-    assert!(document["detail"].is_string());
 }
 
 /// The server closes the connection within this time.

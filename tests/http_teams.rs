@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{Answer, get, send};
+use client::{Answer, check_problem, get, send};
 use meterfold::billing::time::Month;
 use meterfold::http::{Authentication, Owners};
 use meterfold::store::views::Views;
@@ -629,22 +629,4 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
 
 fn loopback() -> Authentication {
     Authentication::new("127.0.0.1:0".parse().unwrap(), None).unwrap()
-}
-
-#[track_caller]
-fn check_problem(answer: &Answer, status: u16, title: &str) {
-    assert_eq!(answer.status, status, "{}", answer.whole);
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json")
-    );
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let document = answer.json();
-    assert_eq!(document["title"], title);
-    assert_eq!(document["status"], status);
-    assert!(
-        document["detail"]
-            .as_str()
-            .is_some_and(|detail| !detail.is_empty())
-    );
 }

@@ -68,3 +68,19 @@ pub fn send(address: SocketAddr, request: &[u8]) -> Answer {
         whole: whole.clone(),
     }
 }
+
+/// The answer is an error as RFC 9457 has it, which is not to be kept or guessed at.
+#[track_caller]
+pub fn check_problem(answer: &Answer, status: u16, title: &str) {
+    assert_eq!(answer.status, status, "{}", answer.whole);
+    let header = |name| answer.header(name);
+    assert_eq!(header("content-type"), Some("application/problem+json"));
+    assert_eq!(header("cache-control"), Some("no-store"));
+    assert_eq!(header("x-content-type-options"), Some("nosniff"));
+    let problem = answer.json();
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["title"], title);
+    assert_eq!(problem["status"], status);
+    let detail = problem["detail"].as_str();
+    assert!(detail.is_some_and(|detail| !detail.is_empty()));
+}
