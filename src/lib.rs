@@ -45,7 +45,16 @@ pub mod files;
 pub mod ports;
 pub mod wire;
 
-// A fuzzer is built of what reads bytes alone, without the C++ libraries below (tests/fuzz).
+// A fuzzer is built of what reads bytes alone, without the C++ libraries below (tests/fuzz); of HTTP
+// it takes what reads a request.
+#[cfg(fuzzing)]
+pub mod http {
+    mod authentication;
+    pub mod problem;
+    pub mod target;
+
+    pub use authentication::Authentication;
+}
 #[cfg(not(fuzzing))]
 pub mod cli;
 #[cfg(not(fuzzing))]

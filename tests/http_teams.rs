@@ -477,6 +477,8 @@ fn without_a_token_only_this_machine_is_told() {
         ("LocalHost:1", 200),
         ("localhost.attacker.example", 403),
         ("attacker.example:80", 403),
+        ("\u{e9}ttacker.example", 403),
+        ("2130706433", 403),
     ] {
         let request =
             format!("GET /v1/teams/a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

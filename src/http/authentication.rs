@@ -119,19 +119,9 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 /// A web page that a person on this machine looks at may have had its name made to mean this
 /// machine; a browser then still sends that name.
 fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
-    let host = single(headers, header::HOST)
-        .map_err(|()| Problem::bad_request("Host is given twice"))?
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_own = name.is_empty()
-        || name.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok();
-    match is_own {
+    let host =
+        single(headers, header::HOST).map_err(|()| Problem::bad_request("Host is given twice"))?;
+    match host.is_none_or(|host| host.to_str().is_ok_and(is_no_name)) {
         true => Ok(()),
         false => Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -139,6 +129,16 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
              serve under a name",
         )),
     }
+}
+
+/// Whether a host, with or without its port, is an address or `localhost`.
+fn is_no_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.is_empty() || name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// The one value of a header, if it is there.

@@ -9,10 +9,10 @@ mod authentication;
 mod connections;
 mod html;
 mod owners;
-mod problem;
+pub mod problem;
 mod routes;
 mod status;
-mod target;
+pub mod target;
 mod teams;
 mod usage_page;
 

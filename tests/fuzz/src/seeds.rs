@@ -254,3 +254,27 @@ pub fn config() -> Vec<Vec<u8>> {
     }
     documents
 }
+
+/// What a gateway knows.
+pub const TOKEN: &str = "3f8a";
+
+pub fn http_head() -> Vec<Vec<u8>> {
+    let targets = [
+        "/v1/teams/team-7",
+        "/v1/teams/a%2Fb/months/2026-01",
+        "/v1/teams/%C3%A9/months?after=2026-01&limit=24",
+        "/v1/teams/%00/invoices/2025-12",
+        "/v1/teams/a+b/invoices?limit=1",
+        "/v1/teams/team-7/access?app=a%26b&api=model+derivative&meter=md.complex",
+        "/teams/%3Cscript%3E?before=2026-01",
+    ];
+    let fields = [
+        "Host: 127.0.0.1:8080\r\n".to_owned(),
+        format!("Host: meterfold.example\r\nAuthorization: Bearer {TOKEN}\r\n"),
+        "Host: [::1]\r\nHost: localhost\r\nauthorization: basic YTpi\r\n".to_owned(),
+        String::new(),
+    ];
+    let heads = targets.iter().zip(fields.iter().cycle());
+    let heads = heads.map(|(target, fields)| format!("GET {target} HTTP/1.1\r\n{fields}\r\n"));
+    heads.map(String::into_bytes).collect()
+}

@@ -5,9 +5,14 @@
 use std::fs;
 use std::sync::{Arc, LazyLock};
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::response::IntoResponse;
 use meterfold::config::Config;
 use meterfold::files::archive::Manifest;
 use meterfold::files::avro_container::{Block, ContainerReader, Records};
+use meterfold::http::Authentication;
+use meterfold::http::problem::Problem;
+use meterfold::http::target::{Question, TARGET_BYTES_MAX, TEAM_CHARS_MAX, Target as HttpTarget};
 use meterfold::wire::avro::{self, Plan, Schemas, TEXT_GROWTH_MAX};
 use meterfold::wire::cells;
 use meterfold::wire::dead_letter::DeadLetterRecord;
@@ -36,7 +41,7 @@ const fn target(
     Target { name, read, seeds }
 }
 
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     target("event_json", event_json, seeds::event_json),
     target("kafka_record", kafka_record, seeds::kafka_record),
     target("avro_datum", avro_datum, seeds::avro_datum),
@@ -53,6 +58,7 @@ pub const TARGETS: [Target; 12] = [
         seeds::archive_manifest,
     ),
     target("config", config, seeds::config),
+    target("http_head", http_head, seeds::http_head),
 ];
 
 /// Spans lie within the texts; an event that was read is the same once written and read again.
@@ -332,4 +338,151 @@ fn config(bytes: &[u8]) -> bool {
         return false;
     }
     Config::parse("document", text).is_ok()
+}
+
+/// The head of a request, parsed as hyper does: what it asks about a team is the same once written
+/// and read again, and who may ask is told strictly. What is refused is a fault of the client.
+fn http_head(bytes: &[u8]) -> bool {
+    let Some((uri, headers)) = parsed_head(bytes) else {
+        return false;
+    };
+    check_who_may_ask(&headers);
+    let is_page = uri.path().starts_with("/teams/");
+    let target = match HttpTarget::read(&uri, is_page) {
+        Ok(target) => target,
+        Err(problem) => {
+            assert_refused(problem, &[400, 404, 414]);
+            return false;
+        }
+    };
+    assert!((1..=TEAM_CHARS_MAX).contains(&target.team.chars().count()));
+    assert_ne!(HttpTarget::template(uri.path()), "other");
+    let written = written_target(&target);
+    // What was sent without escapes is longer with them.
+    if written.len() <= TARGET_BYTES_MAX {
+        let uri = written.parse().expect("a target");
+        let again = HttpTarget::read(&uri, is_page).expect("it was read before");
+        assert_eq!(again, target, "{written}");
+    }
+    true
+}
+
+fn parsed_head(bytes: &[u8]) -> Option<(Uri, HeaderMap)> {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut fields);
+    if !request.parse(bytes).ok()?.is_complete() {
+        return None;
+    }
+    let mut headers = HeaderMap::new();
+    for field in &*request.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some((Uri::try_from(request.path?).ok()?, headers))
+}
+
+/// A path and query that ask for the same.
+fn written_target(target: &HttpTarget) -> String {
+    let team = escaped(&target.team);
+    let path = format!("/v1/teams/{team}");
+    let page = |name: &str, page: &meterfold::http::target::Page| {
+        let after = page.after.map(|month| format!("&after={month}"));
+        let limit = page.limit;
+        format!("{path}/{name}?limit={limit}{}", after.unwrap_or_default())
+    };
+    match &target.question {
+        Question::Account => path,
+        Question::Month(month) => format!("{path}/months/{month}"),
+        Question::Months(of) => page("months", of),
+        Question::Invoice(month) => format!("{path}/invoices/{month}"),
+        Question::Invoices(of) => page("invoices", of),
+        Question::Access { app, api, meter } => {
+            let meter = meter
+                .as_ref()
+                .map(|meter| format!("&meter={}", escaped(meter)));
+            let (app, api) = (escaped(app), escaped(api));
+            format!(
+                "{path}/access?app={app}&api={api}{}",
+                meter.unwrap_or_default()
+            )
+        }
+        Question::UsagePage { before } => {
+            let before = before.map(|month| format!("?before={month}"));
+            format!("/teams/{team}{}", before.unwrap_or_default())
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02x}"),
+    });
+    bytes.collect()
+}
+
+/// The token in one header of its exact form; or, on this machine, a host that is no name.
+fn check_who_may_ask(headers: &HeaderMap) {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime")
+    });
+    let values = |name| -> Vec<&[u8]> {
+        let values = headers.get_all(name).iter();
+        values.map(HeaderValue::as_bytes).collect()
+    };
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+
+    let hosts = values(header::HOST);
+    let of_loopback = Authentication::new(any_port, None).expect("no file");
+    match RUNTIME.block_on(of_loopback.check(headers)) {
+        Ok(()) => assert!(hosts.is_empty() || (hosts.len() == 1 && is_no_name(hosts[0]))),
+        Err(problem) => assert_refused(problem, &[400, 403]),
+    }
+
+    let given = values(header::AUTHORIZATION);
+    if given.is_empty() {
+        return;
+    }
+    let thread = std::thread::current().id();
+    let name = format!("meterfold-token-{}-{thread:?}", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    fs::write(&file, seeds::TOKEN).expect("a file");
+    let of_token = Authentication::new(any_port, Some(file.clone())).expect("a token");
+    let checked = RUNTIME.block_on(of_token.check(headers));
+    fs::remove_file(&file).expect("the file");
+    let is_right = given.len() == 1 && {
+        let (scheme, token) = given[0].split_at(given[0].len().min(7));
+        scheme.eq_ignore_ascii_case(b"Bearer ") && token == seeds::TOKEN.as_bytes()
+    };
+    match checked {
+        Ok(()) => assert!(is_right),
+        Err(problem) => {
+            assert!(!is_right);
+            assert_refused(problem, &[400, 401]);
+        }
+    }
+}
+
+/// Nothing that a name server would be asked for; a browser sends any such name as it is.
+fn is_no_name(host: &[u8]) -> bool {
+    let is_of_address = |byte: &u8| byte.is_ascii_hexdigit() || b".:[]".contains(byte);
+    let localhost = host
+        .get(..9)
+        .is_some_and(|name| name.eq_ignore_ascii_case(b"localhost"));
+    let rest = if localhost { &host[9..] } else { host };
+    rest.iter().all(is_of_address) && (!localhost || rest.is_empty() || rest[0] == b':')
+}
+
+fn assert_refused(problem: Problem, statuses: &[u16]) {
+    assert!(!problem.detail.is_empty());
+    let response = problem.into_response();
+    assert!(
+        statuses.contains(&response.status().as_u16()),
+        "{response:?}"
+    );
+    let content_type = &response.headers()[header::CONTENT_TYPE];
+    assert_eq!(content_type, "application/problem+json");
 }
