@@ -3,6 +3,8 @@
 
 #[path = "http/client.rs"]
 mod client;
+#[path = "http/limits.rs"]
+mod limits;
 #[path = "http/teams.rs"]
 mod served;
 mod support;

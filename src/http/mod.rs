@@ -121,3 +121,57 @@ impl Drop for Server {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECURITY: &str = include_str!("../../SECURITY.md");
+
+    #[test]
+    fn the_limits_are_those_of_the_table() {
+        let limits = Limits::default();
+        let kib = limits.header_bytes_max >> 10;
+        let target_bytes = target::TARGET_BYTES_MAX;
+        for (what, limit) in [
+            (
+                "line and header fields of an HTTP request",
+                format!("{kib} KiB, {} fields", limits.header_fields_max),
+            ),
+            (
+                "time to send them, or for a connection to lie idle",
+                format!("{} s", limits.header_time_max.as_secs()),
+            ),
+            ("connections", limits.connections_max.to_string()),
+            (
+                "age of a connection, so also a slow reader",
+                format!("{} s", limits.age_max.as_secs()),
+            ),
+            (
+                "path and query of a question about a team",
+                format!("{},{:03} bytes", target_bytes / 1000, target_bytes % 1000),
+            ),
+            (
+                "team id in a path",
+                format!("{} characters", target::TEAM_CHARS_MAX),
+            ),
+            (
+                "months or invoices in one answer",
+                target::PAGE_MAX.to_string(),
+            ),
+            (
+                "past months of one usage page",
+                usage_page::PAST_MONTHS_MAX.to_string(),
+            ),
+            ("answer", format!("{} MiB", teams::ANSWER_BYTES_MAX >> 20)),
+            ("reads of state at a time", teams::READS_MAX.to_string()),
+            (
+                "questions to the group about owners",
+                format!("one at a time, one in {} s", owners::BELIEVED.as_secs()),
+            ),
+        ] {
+            let row = format!("| {what} | {limit} |");
+            assert!(SECURITY.contains(&row), "SECURITY.md lacks {row}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// How long an answer of the group is believed.
-const BELIEVED: Duration = Duration::from_secs(3);
+pub const BELIEVED: Duration = Duration::from_secs(3);
 /// How long a client waits for the group.
 const PATIENCE: Duration = Duration::from_secs(3);
 

@@ -334,3 +334,49 @@ fn paged<T>(
     let next = entries.peek().and_then(|_| taken.last()).map(&month_of);
     (taken, next)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn reads_beyond_the_limit_are_told_to_come_again() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(1).enable_time().build();
+        runtime.unwrap().block_on(async {
+            let listen = "127.0.0.1:0".parse().unwrap();
+            let authentication = Authentication::new(listen, None).unwrap();
+            let owners = Owners::new(None, || Ok(BTreeMap::new()));
+            let queries = Queries::new(Views::default(), 8, authentication, owners);
+            let queries = Arc::new(queries);
+            let ask = || {
+                let queries = Arc::clone(&queries);
+                let uri = Uri::from_static("/v1/teams/a");
+                async move {
+                    let refused = answer(&queries, &uri, &HeaderMap::new(), false).await;
+                    refused.err().expect("no partition is served")
+                }
+            };
+            // The one thread that reads is held up, so that reads begin and do not end.
+            let (gate, held_up) = mpsc::channel::<()>();
+            spawn_blocking(move || held_up.recv());
+            let reading: Vec<_> = (0..READS_MAX).map(|_| tokio::spawn(ask())).collect();
+            while queries.turns.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let refused = ask().await;
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(refused.detail, "too many questions at once");
+
+            drop(gate);
+            for read in reading {
+                let detail = read.await.unwrap().detail;
+                assert!(detail.contains("not served here now"), "{detail}");
+            }
+            assert_eq!(queries.turns.available_permits(), READS_MAX);
+        });
+    }
+}

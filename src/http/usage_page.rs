@@ -28,7 +28,7 @@ use super::problem::Problem;
 use super::teams::Team;
 
 /// Past months of one page; older ones are linked.
-const PAST_MONTHS_MAX: usize = 24;
+pub const PAST_MONTHS_MAX: usize = 24;
 /// Lots of one page. More of them are summed up.
 const LOTS_MAX: usize = 100;
 
