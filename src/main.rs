@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use meterfold::cli::{
-    archive, audit, completions, dead_letters, explain, generate, inspect, man, panic, rates,
-    recover, replay, run, streams, topics, validate,
+    archive, audit, completions, core_dumps, dead_letters, explain, generate, inspect, man, panic,
+    rates, recover, replay, run, streams, topics, validate,
 };
 use meterfold::telemetry::log::LogFormat;
 
@@ -42,6 +42,11 @@ enum Command {
 
 fn main() -> ExitCode {
     panic::end_process_on_panic();
+    if let Err(error) = core_dumps::disable() {
+        streams::note(format_args!(
+            "core dumps cannot be disabled: {error}; see that none is kept"
+        ));
+    }
     let command = Arguments::parse().command;
     let format = match &command {
         Command::Run(args) => args.log_format,

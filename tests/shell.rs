@@ -323,6 +323,24 @@ fn a_failure_keeps_its_code_without_readers() {
 }
 
 #[test]
+fn no_command_dumps_its_memory() {
+    let words = "generate --teams 5 --events 200000 --months 2026-01..2026-01 --seed 1";
+    let mut command = Command::new(PROGRAM);
+    command.args(words.split(' ')).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It has begun, and stands at a full pipe.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "{limits}");
+}
+
+#[test]
 fn a_full_disk_is_a_failure() {
     let full = fs::OpenOptions::new()
         .write(true)
@@ -364,9 +382,10 @@ fn on_a_terminal(command: &str, no_color: Option<&str>, until: &str) -> String {
     }
     child.wait().unwrap();
     let number = fs::read_to_string(number).unwrap();
-    let image = format!("/proc/{}/exe", number.trim());
+    // Of a process that ended, and that nobody asked how, it is empty.
+    let words = format!("/proc/{}/cmdline", number.trim());
     let begun = Instant::now();
-    while fs::read_link(&image).is_ok() {
+    while fs::read(&words).is_ok_and(|words| !words.is_empty()) {
         assert!(begun.elapsed() < PATIENCE, "still runs: {command}");
         thread::sleep(Duration::from_millis(20));
     }

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod audit;
 pub mod completions;
 mod config_args;
+pub mod core_dumps;
 pub mod dead_letters;
 pub mod explain;
 pub mod failure;

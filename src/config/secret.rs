@@ -19,15 +19,19 @@ impl Secret {
         let bytes = fs::read(path)
             .map_err(|error| format!("{place}: {error}; give a file that this user can read"))?;
         let text = String::from_utf8(bytes).map_err(|_| format!("{place}: is not text"))?;
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() {
+        // No copy of it is left behind.
+        let mut secret = Secret(text);
+        let text = secret.reveal();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let length = text.strip_suffix('\r').unwrap_or(text).len();
+        if length == 0 {
             return Err(format!("{place}: is empty; write the secret into it"));
         }
-        if text.len() > SECRET_BYTES_MAX {
+        if length > SECRET_BYTES_MAX {
             return Err(format!("{place}: is longer than {SECRET_BYTES_MAX} bytes"));
         }
-        Ok(Secret(text.to_owned()))
+        secret.0.truncate(length);
+        Ok(secret)
     }
 
     /// The secret itself, for the one call that needs it.

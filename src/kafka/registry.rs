@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -19,6 +19,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use crate::config::Secret;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{ErrorClass, SchemaFetch, Step};
 use crate::wire::avro::SCHEMA_BYTES_MAX;
@@ -27,9 +28,6 @@ use crate::wire::trace::base64;
 
 /// Most bytes of an answer: a schema of the largest size with every character escaped, and room.
 const ANSWER_BYTES_MAX: usize = 8 * SCHEMA_BYTES_MAX;
-
-/// Most bytes of a password file.
-const PASSWORD_BYTES_MAX: usize = 64 << 10;
 
 /// Most characters of a registry's own words in an error.
 const MESSAGE_SHOWN_MAX: usize = 200;
@@ -387,10 +385,10 @@ impl Registry {
         let Some(username) = &self.access.username else {
             return Ok(None);
         };
-        let password = match &self.access.password_file {
-            Some(path) => password(path).map_err(RegistryError::Password)?,
-            None => String::new(),
-        };
+        let file = self.access.password_file.as_deref();
+        let password = file.map(Secret::read).transpose();
+        let password = password.map_err(RegistryError::Password)?;
+        let password = password.as_ref().map_or("", Secret::reveal);
         let credentials = base64(format!("{username}:{password}").as_bytes());
         Ok(Some(format!("Basic {credentials}")))
     }
@@ -401,20 +399,6 @@ impl Registry {
             reason: shown(&reason.to_string()),
         }
     }
-}
-
-/// The content of a password file without the end of its last line.
-fn password(path: &Path) -> Result<String, String> {
-    let place = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{place}: {error}; give a text file that this user can read"))?;
-    if text.len() > PASSWORD_BYTES_MAX {
-        return Err(format!(
-            "{place}: is longer than {PASSWORD_BYTES_MAX} bytes"
-        ));
-    }
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// A name as one segment of a path.
