@@ -5,6 +5,8 @@
 mod client;
 #[path = "telemetry/exposition.rs"]
 mod exposition;
+#[path = "http/requests.rs"]
+mod requests;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};

@@ -17,9 +17,13 @@ use super::teams::{self, Queries};
 use crate::telemetry::labels::{HTTP_CODES, HTTP_PATHS};
 use crate::telemetry::{Format, Telemetry};
 
-/// Goes out with every answer: none is to be kept or guessed at.
-const HEADERS: [(HeaderName, &str); 2] = [
+/// Goes out with every answer: none is to be kept, guessed at, or made a part of another site.
+const HEADERS: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 

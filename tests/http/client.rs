@@ -77,6 +77,7 @@ pub fn check_problem(answer: &Answer, status: u16, title: &str) {
     assert_eq!(header("content-type"), Some("application/problem+json"));
     assert_eq!(header("cache-control"), Some("no-store"));
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(header("cross-origin-resource-policy"), Some("same-origin"));
     let problem = answer.json();
     assert_eq!(problem["type"], "about:blank");
     assert_eq!(problem["title"], title);
