@@ -30,13 +30,13 @@ Example:
 
 Copies the journal and, up to its newest commit, inputs, published events and dead letters of each
 partition, compressed, with a manifest that names the digest of every file. What was copied is then
-folded again, and where a commit closed a month the state is kept too; where inputs had expired before
-the first copy, that of the changelog. Run it as often as you like:
-it goes on where it ended, also after it was killed, and changes no file that it has written.
+folded again, and where a commit closed a month the state is kept too; where inputs had expired
+before the first copy, that of the changelog. Run it as often as you like: it goes on where it
+ended, also after it was killed, and changes no file that it has written.
 
-Exit codes: 0 copied, 1 failure while running, 2 bad usage, 3 the copy does not prove itself, 4
-configuration wrong or an archive of something else, 5 brokers unreachable, 6 access refused, 10 what
-follows in the archive is gone from Kafka.")]
+Exit codes: 0 copied, 1 failure while running, 2 bad usage, 3 the copy does not prove itself,
+4 configuration wrong or an archive of something else, 5 brokers unreachable, 6 access refused,
+10 what follows in the archive is gone from Kafka.")]
 pub struct ArchiveArgs {
     #[command(flatten)]
     config: ConfigArgs,

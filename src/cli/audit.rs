@@ -33,10 +33,10 @@ Examples:
   meterfold audit --config meterfold.toml --chain-only
 
 Reads journal, inputs and published events with an identity of its own: no group, no commits, no
-effect on production, and no schema registry. Everything up to the close of the month is folded again
-in a temporary store (TMPDIR), from an archive that holds the state of an earlier close only what came
-after it; each commit must come out as the journal has it, and each published
-event of the month byte for byte. The result does not depend on --threads.
+effect on production, and no schema registry. Everything up to the close of the month is folded
+again in a temporary store (TMPDIR), from an archive that holds the state of an earlier close only
+what came after it; each commit must come out as the journal has it, and each published event of the
+month byte for byte. The result does not depend on --threads.
 
 Exit codes: 0 equal, 1 failure while running, 2 unknown team or month, 3 different (the first
 difference is shown), 4 configuration, rate book or journal do not belong together, 5 brokers

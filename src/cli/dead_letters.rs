@@ -35,8 +35,8 @@ Examples:
   meterfold dead-letters list --config meterfold.toml --reason malformed
   meterfold dead-letters list --config meterfold.toml --json --values --limit 1000000
 
-A place reads PARTITION@OFFSET: `at` in the dead-letters topic, which replay takes, and `record` in the
-input topic. Only what is committed is shown, partition by partition, oldest first.
+A place reads PARTITION@OFFSET: `at` in the dead-letters topic, which replay takes, and `record` in
+the input topic. Only what is committed is shown, partition by partition, oldest first.
 
 Exit codes: 0 done, 4 configuration wrong, 5 brokers unreachable, 6 access refused.")]
 struct ListArgs {

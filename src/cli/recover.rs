@@ -35,6 +35,7 @@ empty in time, 6 access refused, 10 the decision does not fit what the partition
 pub struct RecoverArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// The partition that is halted.
     #[arg(long, value_name = "P")]
     partition: u16,
     #[command(flatten)]

@@ -30,17 +30,20 @@ use super::what_if::{self, Pair, WHAT_IF, from_log};
 
 /// Fold files of events into derived events and accounts.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
-    meterfold replay --rates aps.json --what-if dearer.json --out compared --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
-    meterfold replay --config meterfold.toml --archive /archive --what-if dearer.json --out compared\n\n\
-    With --config or --archive the records of Kafka or an archive are folded, in the order and with the\n\
-    clocks of their journal: once under its own rate books, compared with it as an audit does, and once\n\
-    under that of --what-if.\n\n\
-    Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 3 journal and records\n\
-    differ, 4 rate book or configuration invalid, 5 brokers unreachable, 6 access refused, 7 state\n\
-    unusable, 9 an invariant broke, 10 stopped by a guard rail or evidence is gone, 130/143 interrupted."
-)]
+#[command(after_help = "\
+Examples:
+  meterfold replay --rates aps.json --out january --until 2026-02-04T00:00:00Z events.ndjson.gz
+  meterfold replay --rates aps.json --what-if dearer.json --out compared \\
+    --until 2026-02-04T00:00:00Z events.ndjson.gz
+  meterfold replay --config meterfold.toml --archive /archive --what-if dearer.json --out compared
+
+With --config or --archive the records of Kafka or an archive are folded, in the order and with the
+clocks of their journal: once under its own rate books, compared with it as an audit does, and once
+under that of --what-if.
+
+Exit codes: 0 done, 1 failed while running, 2 bad usage or unreadable input, 3 journal and records
+differ, 4 rate book or configuration invalid, 5 brokers unreachable, 6 access refused, 7 state
+unusable, 9 an invariant broke, 10 stopped by a guard rail or evidence is gone, 130/143 interrupted.")]
 pub struct ReplayArgs {
     /// Rate book (JSON).
     #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = OF_LOG)]

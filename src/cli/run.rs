@@ -52,8 +52,9 @@ Example:
 The first SIGTERM or SIGINT commits what is folded and ends the process in good order (exit 0); a
 second one ends it at once. While brokers are away the process stays: live, not ready.
 
-Exit codes: 0 stopped, 4 configuration, rate book or topics wrong, 6 access refused, 7 state
-unusable, 8 fenced by another instance, 9 halted to protect money.")]
+Exit codes: 0 stopped, 1 a worker was stuck or http.listen is in use, 2 bad usage, 4 configuration,
+rate book or topics wrong, 6 access refused, 7 state unusable, 8 fenced by another instance,
+9 halted to protect money, 130/143 ended at once by a second signal.")]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -63,6 +64,7 @@ pub struct RunArgs {
     /// Lines on standard error for a person, or each as a JSON object.
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Which lines are written: those of this level and graver ones.
     #[arg(long, value_enum, default_value_t)]
     log_level: LogLevel,
 }

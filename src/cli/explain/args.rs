@@ -15,16 +15,21 @@ use super::Question;
 
 /// Explain a month of a team: from its events to the amounts of its invoice.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  meterfold explain --team team-7 --month 2026-01 --rates aps.json --until 2026-02-04T00:00:00Z events.ndjson.gz\n  \
-    meterfold explain --team team-7 --month 2026-01 --line md.complex --rates aps.json --format html events.ndjson > january.html\n  \
-    meterfold explain --team team-7 --month 2026-01 --config meterfold.toml --archive /archive\n\n\
-    With --config or --archive the team's partition is folded again as an audit does it, from Kafka or an\n\
-    archive, in the order and with the clocks and rate books of its journal: what is shown is proven.\n\n\
-    Exit codes: 0 done, 1 failed while running, 2 bad usage, unreadable input, unknown team, month or meter,\n\
-    3 journal and records differ, 4 rate book or configuration invalid, 5 brokers unreachable, 6 access\n\
-    refused, 9 an invariant broke, 10 stopped by a guard rail or cannot be proven, 130/143 interrupted."
-)]
+#[command(after_help = "\
+Examples:
+  meterfold explain --team team-7 --month 2026-01 --rates aps.json \\
+    --until 2026-02-04T00:00:00Z events.ndjson.gz
+  meterfold explain --team team-7 --month 2026-01 --line md.complex --rates aps.json \\
+    --format html events.ndjson > january.html
+  meterfold explain --team team-7 --month 2026-01 --config meterfold.toml --archive /archive
+
+With --config or --archive the team's partition is folded again as an audit does it, from Kafka or
+an archive, in the order and with the clocks and rate books of its journal: what is shown is proven.
+
+Exit codes: 0 done, 1 failed while running, 2 bad usage, unreadable input, unknown team, month or
+meter, 3 journal and records differ, 4 rate book or configuration invalid, 5 brokers unreachable,
+6 access refused, 9 an invariant broke, 10 stopped by a guard rail or cannot be proven,
+130/143 interrupted.")]
 pub struct ExplainArgs {
     /// Team to explain.
     #[arg(long, value_name = "TEAM")]
