@@ -15,7 +15,7 @@ pub fn printable(name: &str) -> String {
 
 /// Marks that change the direction of the text after them.
 fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text as it may stand in HTML, within and without quotes. Control characters are shown, not
@@ -42,8 +42,8 @@ mod tests {
     #[test]
     fn text_cannot_leave_its_place() {
         assert_eq!(
-            escaped("<a href='x'>&\"\u{1b}\u{202e}"),
-            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\\u{1b}\\u{202e}"
+            escaped("<a href='x'>&\"\u{1b}\u{202e}\u{61c}"),
+            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\\u{1b}\\u{202e}\\u{61c}"
         );
     }
 }
