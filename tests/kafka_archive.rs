@@ -3,6 +3,9 @@
 
 mod support;
 
+#[path = "kafka_archive/interrupted.rs"]
+mod interrupted;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use std::time::Duration;
 use meterfold::billing::time::Month;
 use meterfold::files::archive::Manifest;
 use meterfold::files::archive::reader::ArchiveEvidence;
-use meterfold::processor::audit::{self, Identity, Scope, Stop, chain};
+use meterfold::processor::audit::{self, Identity, Scope, Stop, Work, chain};
 use meterfold::store::memory::MemoryStore;
 
 use support::audit::audit;
@@ -275,9 +278,10 @@ fn prove(archive: &Path, expected: &Identity) -> Result<(), Stop> {
         let month = Month::parse(month).expect("a month");
         for partition in 0..PARTITIONS {
             let mut chain = chain::verify(&evidence, partition, expected, Some(month))?;
-            chain.start = None;
+            chain.starts.clear();
             let scope = Scope { team: None, month };
-            audit::audit(&evidence, &chain, scope, MemoryStore::default(), &|_| true)?;
+            let work = Work::unkept(MemoryStore::default());
+            audit::audit(&evidence, &chain, scope, work, &|_| true)?;
         }
     }
     Ok(())

@@ -158,7 +158,8 @@ fn disturbed(seed: u64, bug: Bug) -> Result<Met, Fault> {
             partition,
             disk.as_ref(),
         )?;
-        audits::prove(&field.cluster, &inputs, partition, partitions).map_err(|stop| {
+        let cluster = &field.cluster;
+        audits::prove(cluster, &inputs, partition, partitions, &mut random).map_err(|stop| {
             Fault(
                 Check::Audit,
                 format!("partition {partition}: audit: {stop:?}"),

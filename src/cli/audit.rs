@@ -2,6 +2,7 @@
 
 pub mod progress;
 pub mod report;
+mod work_dir;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,8 @@ use crate::config::Config;
 use crate::files::archive::reader::ArchiveEvidence;
 use crate::ports::evidence::Evidence;
 use crate::processor::audit::chain::{self, Chain};
-use crate::processor::audit::{self, Equal, Identity, Scope, Stop, in_parallel};
+use crate::processor::audit::{self, Equal, Identity, Scope, Stop, Work, in_parallel};
+use crate::wire::object::Object;
 use crate::wire::partitioner::partition_of;
 use crate::wire::rate_book::{self, BookChange};
 
@@ -22,6 +24,7 @@ use super::rates;
 use super::scratch::Scratch;
 use progress::Progress;
 use report::{Audited, Verdict};
+use work_dir::WorkDir;
 
 /// Prove a month: fold the log again in the order of its journal, and compare what was published
 #[derive(Args, Debug)]
@@ -30,17 +33,20 @@ Examples:
   meterfold audit --config meterfold.toml --all --month 2026-01
   meterfold audit --config meterfold.toml --team team-7 --month 2026-01 --json
   meterfold audit --config meterfold.toml --all --month 2026-01 --archive /archive
+  meterfold audit --config meterfold.toml --all --month 2026-01 --work-dir january
   meterfold audit --config meterfold.toml --chain-only
 
 Reads journal, inputs and published events with an identity of its own: no group, no commits, no
 effect on production, and no schema registry. Everything up to the close of the month is folded
 again in a temporary store (TMPDIR), from an archive that holds the state of an earlier close only
 what came after it; each commit must come out as the journal has it, and each published event of the
-month byte for byte. The result does not depend on --threads.
+month byte for byte. The result does not depend on --threads. Interrupted, it begins anew, with
+--work-dir where it was; the result is the same.
 
-Exit codes: 0 equal, 1 failure while running, 2 unknown team or month, 3 different (the first
-difference is shown), 4 configuration, rate book or journal do not belong together, 5 brokers
-unreachable, 6 access refused, 10 cannot be proven (evidence is gone, or a gap was accepted).")]
+Exit codes: 0 equal, 1 failure while running, 2 unknown team or month, or a --work-dir of another audit,
+3 different (the first difference is shown), 4 configuration, rate book or journal do not belong together,
+5 brokers unreachable, 6 access refused, 7 --work-dir unusable, 10 cannot be proven (evidence is gone, or a
+gap was accepted), 130/143 interrupted.")]
 pub struct AuditArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -58,11 +64,15 @@ pub struct AuditArgs {
     )]
     month: Option<Month>,
     /// Read what `meterfold archive` copied there instead of Kafka.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "timeout")]
     archive: Option<PathBuf>,
     /// Partitions that are worked on at once [default: one a processor].
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<usize>,
+    /// Keep what is folded here every ten seconds, so that the same command goes on after it was
+    /// interrupted.
+    #[arg(long, value_name = "DIR", conflicts_with = "chain_only")]
+    work_dir: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -86,13 +96,19 @@ pub fn run(args: AuditArgs) -> Result<(), Failure> {
     let config = args.config.load()?;
     if let Some(archive) = &args.archive {
         let evidence = ArchiveEvidence::open(archive, config.topics.partitions)?;
-        return audit(&args, &config, &evidence);
+        return audit(&args, &config, &evidence, &evidence.digest());
     }
     let evidence = args.timeout.evidence(&config)?;
-    audit(&args, &config, &evidence)
+    audit(&args, &config, &evidence, "the log")
 }
 
-fn audit<E: Evidence>(args: &AuditArgs, config: &Config, evidence: &E) -> Result<(), Failure> {
+/// `source` tells evidence of the same journal apart.
+fn audit<E: Evidence>(
+    args: &AuditArgs,
+    config: &Config,
+    evidence: &E,
+    source: &str,
+) -> Result<(), Failure> {
     let expected = identity(config);
     let partitions: Vec<u16> = match &args.what.team {
         Some(team) => vec![partition_of(team.as_bytes(), expected.partition_count)],
@@ -105,14 +121,34 @@ fn audit<E: Evidence>(args: &AuditArgs, config: &Config, evidence: &E) -> Result
     let Some(month) = args.month else {
         return finish(args, report::of_chains(&partitions, chains));
     };
-    let folded = fold(args, config, evidence, month, threads, &chains)?;
+    check_book(config, chains.iter().flatten())?;
+    let stores = match &args.work_dir {
+        Some(path) => {
+            let audit = described(args, &expected, evidence.cluster(), source, month);
+            Stores::Kept(WorkDir::open(path, &audit)?)
+        }
+        None => Stores::Temporary(Scratch::new()?),
+    };
+    let folded = fold(args, evidence, month, threads, &chains, &stores)?;
+    let is_verdict = |one: &Result<Equal, Stop>| one.as_ref().err().is_none_or(Stop::is_verdict);
+    let is_over = folded.iter().all(is_verdict);
     let audited = partitions
         .iter()
         .zip(chains)
         .zip(folded)
         .map(|((partition, chain), folded)| judge(*partition, chain, folded, month));
     let audited = known(audited.collect(), args.what.team.as_deref(), month);
-    finish(args, audited)
+    let told = finish(args, audited);
+    match stores {
+        Stores::Kept(work_dir) if is_over => told.and(work_dir.remove(expected.partition_count)),
+        _ => told,
+    }
+}
+
+/// Of the refold.
+enum Stores {
+    Temporary(Scratch),
+    Kept(WorkDir),
 }
 
 /// Whose journal the configuration names.
@@ -129,31 +165,56 @@ pub fn identity(config: &Config) -> Identity {
 /// Refolds every partition whose journal is whole.
 fn fold<E: Evidence>(
     args: &AuditArgs,
-    config: &Config,
     evidence: &E,
     month: Month,
     threads: usize,
     chains: &[Result<Chain, Stop>],
+    stores: &Stores,
 ) -> Result<Vec<Result<Equal, Stop>>, Failure> {
-    let whole = chains.iter().flatten();
-    check_book(config, whole.clone())?;
     let scope = Scope {
         team: args.what.team.as_deref(),
         month,
     };
-    let scratch = Scratch::new()?;
-    let progress = Progress::begin(whole.map(|chain| chain.records).sum())?;
+    let left = |chain: &Chain| chain.records_after(chain.starts_before(month).last());
+    let progress = Progress::begin(chains.iter().flatten().map(left).sum())?;
     let folded = in_parallel(chains, threads, |chain| {
         let chain = chain.as_ref().map_err(Stop::clone)?;
-        let store = scratch
-            .buffered(chain.partition)
-            .map_err(|failure| Stop::Store(failure.message))?;
-        audit::audit(evidence, chain, scope, store, &|records| {
+        let work = match stores {
+            Stores::Kept(work_dir) => work_dir.work(chain.partition, &progress)?,
+            Stores::Temporary(scratch) => {
+                let store = scratch.buffered(chain.partition);
+                Work::unkept(store.map_err(|failure| Stop::Store(failure.message))?)
+            }
+        };
+        audit::audit(evidence, chain, scope, work, &|records| {
             progress.folded(records)
         })
     });
     progress.finish()?;
     Ok(folded)
+}
+
+/// What tells an audit from others, as a line.
+fn described(
+    args: &AuditArgs,
+    identity: &Identity,
+    cluster: &str,
+    source: &str,
+    month: Month,
+) -> String {
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    object.string("program", env!("CARGO_PKG_VERSION"));
+    object.string("application", &identity.group);
+    object.string("cluster", cluster);
+    object.string("source", source);
+    object.string("inputs", &identity.inputs.join(", "));
+    object.literal("partitions", identity.partition_count);
+    object.optional_string("team", args.what.team.as_deref());
+    object.quoted("month", month);
+    object.end();
+    out.push(b'\n');
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The configured rate book is that of the journal, or an older or newer state of it.

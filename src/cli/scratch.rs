@@ -12,7 +12,7 @@ use crate::store::rocks::RocksStore;
 use super::failure::Failure;
 
 /// Changes that a store keeps in memory before they go to the disk.
-const BUFFER_BYTES_MAX: usize = 64 << 20;
+pub const BUFFER_BYTES_MAX: usize = 64 << 20;
 /// Commands at once, of all users of the machine.
 const COMMANDS_MAX: u32 = 1_000;
 

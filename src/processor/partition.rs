@@ -392,6 +392,11 @@ impl<S: Store> Partition<S> {
         &self.store
     }
 
+    /// Only for cells that are none of the partition's.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
     pub fn book(&self) -> &RateBook {
         &self.book
     }

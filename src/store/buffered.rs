@@ -34,6 +34,13 @@ impl<S: Store> Buffered<S> {
         }
     }
 
+    /// Adds to what was applied last: nothing goes down without it, or before it.
+    pub fn hold(&mut self, changes: &Changes) {
+        for (key, value) in changes.iter() {
+            self.set(key, value);
+        }
+    }
+
     fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
         self.bytes += value.map_or(0, <[u8]>::len);
         match self.cells.get_mut(key) {
@@ -53,7 +60,8 @@ impl<S: Store> Buffered<S> {
         }
     }
 
-    fn spill(&mut self) -> Result<(), StoreError> {
+    /// Everything goes down. Returns the store below.
+    pub fn spill(&mut self) -> Result<&S, StoreError> {
         let mut changes = Changes::default();
         for (key, value) in &self.cells {
             match value {
@@ -64,7 +72,7 @@ impl<S: Store> Buffered<S> {
         self.below.apply(&changes)?;
         self.cells.clear();
         self.bytes = 0;
-        Ok(())
+        Ok(&self.below)
     }
 }
 
@@ -121,9 +129,7 @@ impl<S: Store> Store for Buffered<S> {
         if self.bytes > self.bytes_max {
             self.spill()?;
         }
-        for (key, value) in changes.iter() {
-            self.set(key, value);
-        }
+        self.hold(changes);
         Ok(())
     }
 }

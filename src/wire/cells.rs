@@ -5,6 +5,7 @@
 //! | `0x01` META | | [`super::meta::Meta`] | every commit | never |
 //! | `0x02` BOOK | part | the rate book's text | adopted | never |
 //! | `0x03` LOCAL | | [`super::meta::Local`]; in the store only, never in the changelog | every commit | never |
+//! | `0x04` AUDIT | | where an audit stands; in the store of `audit --work-dir` only | every commit that it refolds | never |
 //! | `0x10` TEAM | team, part | next timer, account, its recent months | its team changed | never |
 //! | `0x11` MONTH | team, month, part | one month | it is settled | never |
 //! | `0x12` INVOICE | team, month | how the team stood at the close; the month tells the rest of its invoice. Shown only: no part of the state digest | it is invoiced | never |

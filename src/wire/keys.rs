@@ -6,6 +6,7 @@ use crate::billing::time::{Instant, Month};
 pub const META: u8 = 0x01;
 pub const BOOK: u8 = 0x02;
 pub const LOCAL: u8 = 0x03;
+pub const AUDIT: u8 = 0x04;
 pub const TEAM: u8 = 0x10;
 pub const MONTH: u8 = 0x11;
 pub const INVOICE: u8 = 0x12;

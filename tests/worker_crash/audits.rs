@@ -1,4 +1,4 @@
-//! What the log has committed as evidence, and its audit.
+//! What the log has committed as evidence, and its audit, also one that was interrupted.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,11 +7,17 @@ use meterfold::billing::derived_event::DerivedKind;
 use meterfold::billing::time::Instant;
 use meterfold::kafka::twin::{Entry, TwinCluster};
 use meterfold::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
-use meterfold::processor::audit::{self, Identity, Scope, Stop, chain};
+use meterfold::ports::{Changes, Store};
+use meterfold::processor::audit::chain::{self, Chain};
+use meterfold::processor::audit::position::Position;
+use meterfold::processor::audit::{self, Identity, Scope, Stop, Work};
+use meterfold::store::buffered::Buffered;
 use meterfold::store::memory::MemoryStore;
 use meterfold::wire::dead_letter::DeadLetterRecord;
 use meterfold::wire::meta::Witness;
-use meterfold::wire::record_bytes::{self, Header};
+use meterfold::wire::record_bytes::{self, Header, LogRecord};
+
+use crate::support::random::Random;
 
 /// All committed records of one partition, by topic.
 struct Committed {
@@ -24,12 +30,17 @@ struct CommittedRecords {
     next: usize,
 }
 
-/// A refold in the order of the journal gives every commit and every published event.
+/// What a disk holds.
+type Disk = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A refold in the order of the journal gives every commit and every published event; also one that
+/// ended somewhere and was gone on with.
 pub fn prove(
     cluster: &TwinCluster,
     inputs: &[String],
     partition: u16,
     count: u16,
+    random: &mut Random,
 ) -> Result<(), Stop> {
     let evidence = Committed::of(cluster, inputs, partition);
     let expected = Identity {
@@ -44,9 +55,70 @@ pub fn prove(
     // The month at hand takes in the whole journal, the one before it the last invoices.
     for (chain, month) in [(open, month), (closed, before)] {
         let scope = Scope { team: None, month };
-        audit::audit(&evidence, &chain, scope, MemoryStore::default(), &|_| true)?;
+        let work = Work::unkept(MemoryStore::default());
+        let equal = audit::audit(&evidence, &chain, scope, work, &|_| true)?;
+        if !random.once_in(3) {
+            continue;
+        }
+        let (store, position) = opened(&interrupted(&evidence, &chain, scope, random)?);
+        let stands = position.as_ref().map(|position| position.sequence);
+        let work = Work {
+            store,
+            position,
+            keep: None,
+        };
+        let gone_on = audit::audit(&evidence, &chain, scope, work, &|_| true)?;
+        let (equal, gone_on) = (format!("{equal:?}"), format!("{gone_on:?}"));
+        assert_eq!(gone_on, equal, "gone on after commit {stands:?}");
     }
     Ok(())
+}
+
+/// What lay at some time on the disk of an audit, which gathers cells in memory and is told to keep
+/// them now and then.
+fn interrupted(
+    evidence: &Committed,
+    chain: &Chain,
+    scope: Scope,
+    random: &mut Random,
+) -> Result<Disk, Stop> {
+    let below = MemoryStore::default();
+    let disk = below.clone();
+    let (mut left, mut looks) = (Disk::new(), 1);
+    let bytes_max = [0, 2_000, 20_000][random.below(3)];
+    let mut look = |random: &mut Random| {
+        looks += 1;
+        if random.once_in(looks) {
+            left = disk.cells();
+        }
+    };
+    let work = Work {
+        store: Buffered::new(below, bytes_max),
+        position: None,
+        keep: Some(Box::new(|store: &mut Buffered<_>, cell: &Changes, _| {
+            look(random);
+            store.hold(cell);
+            if random.once_in(3) {
+                store.spill()?;
+                look(random);
+            }
+            Ok(())
+        })),
+    };
+    audit::audit(evidence, chain, scope, work, &|_| true)?;
+    Ok(left)
+}
+
+/// The store on a disk, and where its audit stands; without a position, an empty one.
+fn opened(disk: &Disk) -> (MemoryStore, Option<Position>) {
+    let mut cells = Changes::default();
+    disk.iter().for_each(|(key, value)| cells.put(key, value));
+    let mut store = MemoryStore::default();
+    store.apply(&cells).expect("memory");
+    match Position::read(&store).expect("a position") {
+        Some(position) => (store, Some(position)),
+        None => (MemoryStore::default(), None),
+    }
 }
 
 impl Committed {
@@ -150,9 +222,14 @@ impl Evidence for Committed {
         &self,
         topic: Topic,
         _partition: u16,
-        _stretch: Stretch,
+        stretch: Stretch,
     ) -> Result<CommittedRecords, EvidenceError> {
-        let records = self.topics.get(&topic).cloned().unwrap_or_default();
+        let records = self.topics.get(&topic).into_iter().flatten();
+        let is_wanted = |bytes: &&Vec<u8>| {
+            let record = LogRecord::read(bytes).expect("a record");
+            stretch.from.is_none_or(|from| record.offset >= from)
+        };
+        let records = records.filter(is_wanted).cloned().collect();
         Ok(CommittedRecords { records, next: 0 })
     }
 }

@@ -17,7 +17,7 @@ use crate::cli::streams;
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 pub struct Progress {
-    total: u64,
+    total: AtomicU64,
     folded: AtomicU64,
     began: Instant,
     /// When the last line was written.
@@ -48,7 +48,7 @@ impl Progress {
         let bar = is_shown.then(|| ProgressBar::new(total).with_style(style));
         let began = Instant::now();
         Ok(Progress {
-            total,
+            total: AtomicU64::new(total),
             folded: AtomicU64::new(0),
             began,
             told: Mutex::new(began),
@@ -56,6 +56,14 @@ impl Progress {
             interrupt,
             terminate,
         })
+    }
+
+    /// So many of the records need not be folded.
+    pub fn pass_over(&self, records: u64) {
+        self.total.fetch_sub(records, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.dec_length(records);
+        }
     }
 
     /// So many more records are folded. Returns whether to go on.
@@ -95,7 +103,7 @@ impl Progress {
         *told = Instant::now();
         let millis = self.began.elapsed().as_millis().max(1) as u64;
         let rate = (folded * 1_000 / millis).max(1);
-        match self.total {
+        match self.total.load(Ordering::Relaxed) {
             0 => streams::note(format_args!("{folded} records, {rate} records/s")),
             total => {
                 let left = total.saturating_sub(folded) / rate;

@@ -50,7 +50,11 @@ pub fn failure(partition: u16, stop: &Stop) -> Failure {
         Stop::Foreign(text) => Failure::invalid(text.clone()),
         Stop::Interrupted => Failure::new(130, "interrupted"),
         Stop::Evidence(error) => error.clone().into(),
-        Stop::Store(text) => Failure::failed(format!("the temporary store: {text}")),
+        Stop::Store(text) => Failure::failed(format!("the store of the refold: {text}")),
+        Stop::Kept(text) => Failure::state(format!(
+            "what the interrupted audit left cannot be gone on with: {text}; remove the directory of \
+             --work-dir and audit anew"
+        )),
     }
 }
 

@@ -65,6 +65,18 @@ impl ArchiveEvidence {
         }
     }
 
+    /// Tells it from an archive of other files, an earlier state of it included.
+    pub fn digest(&self) -> String {
+        let mut digest = blake3::Hasher::new();
+        for archived in self.manifests.values().flat_map(|it| &it.topics) {
+            digest.update(archived.role.as_bytes());
+            for file in &archived.files {
+                digest.update(file.blake3.as_bytes());
+            }
+        }
+        digest.finalize().to_hex().to_string()
+    }
+
     fn manifest(&self, partition: u16) -> Result<&Manifest, EvidenceError> {
         self.manifests.get(&partition).ok_or_else(|| {
             let place = folder(&self.archive, partition);

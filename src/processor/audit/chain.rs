@@ -50,8 +50,8 @@ pub struct Chain {
     pub positions: Vec<(String, i64)>,
     /// The newest rate book.
     pub book_text: Vec<u8>,
-    /// The newest commit before the month whose state was kept: a refold may begin after it.
-    pub start: Option<u64>,
+    /// Commits whose state was kept, ascending: a refold may begin after each.
+    pub starts: Vec<Start>,
     /// Sequence number of the commit at which the month is closed; None: it is still open, or none
     /// was asked for.
     pub closed_by: Option<u64>,
@@ -59,6 +59,18 @@ pub struct Chain {
     pub records: u64,
     /// What operators decided.
     pub decisions: Vec<OperatorDecision>,
+}
+
+/// A commit whose state was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    pub sequence: u64,
+    /// No record before it is of a later time.
+    reach: Instant,
+    /// The next offset of each input.
+    pub positions: Vec<(String, i64)>,
+    /// Records folded before.
+    pub records: u64,
 }
 
 /// A decision that `recover` has journaled.
@@ -288,7 +300,7 @@ pub fn verify<E: Evidence>(
 #[derive(Default)]
 struct Survey {
     snapshots: Vec<u64>,
-    start: Option<u64>,
+    starts: Vec<Start>,
     positions: Vec<(String, i64)>,
     book: Option<RateBook>,
     book_text: Vec<u8>,
@@ -341,15 +353,6 @@ impl Survey {
         }
         self.clock = record.clock;
         self.positions.clone_from(&record.positions);
-        if self.snapshots.contains(&record.sequence)
-            && let (Some(month), Some(book)) = (month, &self.book)
-        {
-            // From here on usage of the month may have come in.
-            let begins = month.start().minus_millis(book.future_skew_millis);
-            if record.clock.is_some_and(|clock| clock < begins) {
-                self.start = Some(record.sequence);
-            }
-        }
         if self.closed_by.is_none() {
             self.records += record.runs.iter().map(|run| run.count).sum::<u64>();
             let closes_at = month
@@ -362,6 +365,16 @@ impl Survey {
                 self.closed_by = Some(record.sequence);
             }
         }
+        if self.snapshots.contains(&record.sequence)
+            && let (Some(clock), Some(book)) = (record.clock, &self.book)
+        {
+            self.starts.push(Start {
+                sequence: record.sequence,
+                reach: clock.plus_millis(book.future_skew_millis),
+                positions: record.positions.clone(),
+                records: self.records,
+            });
+        }
         Ok(())
     }
 
@@ -371,7 +384,7 @@ impl Survey {
             head,
             clock: self.clock,
             positions: self.positions,
-            start: self.start,
+            starts: self.starts,
             book_text: self.book_text,
             closed_by: self.closed_by,
             records: self.records,
@@ -381,6 +394,23 @@ impl Survey {
 }
 
 impl Chain {
+    /// The last commit that is to be refolded.
+    pub fn last(&self) -> u64 {
+        self.closed_by.unwrap_or(self.head.sequence)
+    }
+
+    /// Where a refold may begin and still see all of `month`, ascending.
+    pub fn starts_before(&self, month: Month) -> impl DoubleEndedIterator<Item = &Start> {
+        let starts = self.starts.iter();
+        starts.filter(move |start| start.reach < month.start())
+    }
+
+    /// Records from there on.
+    pub fn records_after(&self, start: Option<&Start>) -> u64 {
+        let before = start.map_or(0, |start| start.records);
+        self.records.saturating_sub(before)
+    }
+
     /// A refold knows better where gaps end than the clocks of commits tell.
     pub fn narrow_gaps(&mut self, gap_ends: &BTreeMap<u64, Month>) {
         for decision in &mut self.decisions {

@@ -5,42 +5,46 @@
 //! they are gone, the journal's digest of them is what proves them.
 
 use crate::ports::Lines;
-use crate::ports::evidence::{Evidence, Records, Stretch, Topic};
+use crate::ports::evidence::{Evidence, Records, Topic};
 use crate::wire::dead_letter::{DeadLetterRecord, find_mark, mark};
 use crate::wire::record_bytes::{self, LogRecord};
 
+use super::Stop;
 use super::chain::Sealed;
-use super::difference::inputs_of;
-use super::published::{read, shown};
-use super::{Difference, Stop};
+use super::position::TopicPosition;
+use super::publication::{Publication, Refolded, Sort, read, shown};
+
+const LETTERS: Sort = Sort {
+    what: "dead letter",
+    none: "no dead letter",
+    missing: "every record that cannot be accepted is kept (fold.md 4)",
+    changed: "a dead letter is the record as it came, and why it was refused (interfaces.md 5)",
+    extra: "nothing is a dead letter but what the fold refuses (fold.md 4)",
+    shown: told,
+};
 
 pub struct Letters<R> {
     partition: u16,
-    name: String,
-    records: R,
-    /// Names of the inputs; where the refold begins in each, if letters from before lie there too.
-    inputs: Vec<(String, Option<i64>)>,
-    /// The next letter, once it was looked at.
-    next: Option<Vec<u8>>,
-    pub equal: u64,
-    /// No longer kept.
-    pub gone: u64,
+    inputs: Inputs,
+    topic: Publication<R>,
 }
 
+/// Names of the inputs; where the refold begins in each, if letters from before lie there too.
+pub type Inputs = Vec<(String, Option<i64>)>;
+
 impl<R: Records> Letters<R> {
+    /// Goes on at `position`.
     pub fn open<E: Evidence<Records = R>>(
         evidence: &E,
         partition: u16,
-        inputs: Vec<(String, Option<i64>)>,
+        inputs: Inputs,
+        position: TopicPosition,
     ) -> Result<Letters<R>, Stop> {
+        let topic = Topic::DeadLetters;
         Ok(Letters {
             partition,
-            name: evidence.name(Topic::DeadLetters).to_owned(),
-            records: evidence.open(Topic::DeadLetters, partition, Stretch::ALL)?,
             inputs,
-            next: None,
-            equal: 0,
-            gone: 0,
+            topic: Publication::open(evidence, topic, partition, &LETTERS, position)?,
         })
     }
 
@@ -56,97 +60,41 @@ impl<R: Records> Letters<R> {
     }
 
     fn compare_one(&mut self, letter: &DeadLetterRecord, sealed: &Sealed) -> Result<(), Stop> {
-        let (topic, _) = &self.inputs[usize::from(letter.original.topic)];
-        let topic = topic.clone();
-        let wanted = published(letter, &topic, self.partition);
+        let (name, _) = &self.inputs[usize::from(letter.original.topic)];
+        let wanted = published(letter, name, self.partition);
         let wanted = read(&wanted)?;
-        let fault = |place: String, expected: String, rule| {
-            Stop::Different(Box::new(Difference {
-                what: "dead letter",
-                place,
-                inputs: inputs_of(&sealed.record),
-                expected,
-                found: format!("{} (commit {})", told(&wanted), sealed.record.sequence),
-                rule,
-            }))
+        let refolded = Refolded {
+            is_same: &|record| {
+                (record.key, record.headers, record.value)
+                    == (wanted.key, wanted.headers, wanted.value)
+            },
+            is_of: &|record| place_of(record) == Some((name, letter.original.offset)),
+            shown: &|| told(&wanted),
         };
-        let Some(kept) = self.take()? else {
-            if self.lacks_its_start() {
-                self.gone += 1;
-                return Ok(());
-            }
-            let place = format!("{} partition {}, its end", self.name, self.partition);
-            return Err(fault(
-                place,
-                "no dead letter".into(),
-                "every record that cannot be accepted is kept (fold.md 4)",
-            ));
-        };
-        let record = read(&kept)?;
-        let is_same = (record.key, record.headers, record.value)
-            == (wanted.key, wanted.headers, wanted.value);
-        if is_same {
-            self.equal += 1;
-            return Ok(());
-        }
-        // Of a topic whose oldest records are gone, the first that is kept is not the first refolded.
-        let place = place_of(&record);
-        if self.lacks_its_start() && place != Some((topic.as_str(), letter.original.offset)) {
-            self.gone += 1;
-            self.next = Some(kept);
-            return Ok(());
-        }
-        let place = format!(
-            "{} partition {} offset {}",
-            self.name, self.partition, record.offset
-        );
-        Err(fault(
-            place,
-            told(&record),
-            "a dead letter is the record as it came, and why it was refused (interfaces.md 5)",
-        ))
+        let counts = counts(&self.inputs, self.topic.position);
+        self.topic.compare(&refolded, sealed, &counts)
     }
 
     /// Nothing may be left.
     pub fn finish(&mut self) -> Result<(), Stop> {
-        let Some(kept) = self.take()? else {
-            return Ok(());
-        };
-        let record = read(&kept)?;
-        Err(Stop::Different(Box::new(Difference {
-            what: "dead letter",
-            place: format!(
-                "{} partition {} offset {}",
-                self.name, self.partition, record.offset
-            ),
-            inputs: Vec::new(),
-            expected: told(&record),
-            found: "no dead letter".into(),
-            rule: "nothing is a dead letter but what the fold refuses (fold.md 4)",
-        })))
+        let counts = counts(&self.inputs, self.topic.position);
+        self.topic.finish(&counts)
     }
 
-    /// Takes the next letter, passing over those from before the refold.
-    fn take(&mut self) -> Result<Option<Vec<u8>>, Stop> {
-        if let Some(kept) = self.next.take() {
-            return Ok(Some(kept));
-        }
-        while let Some(bytes) = self.records.next()? {
-            let place = place_of(&read(bytes)?).map(|(topic, offset)| (topic.to_owned(), offset));
-            let is_earlier = place.is_some_and(|(topic, offset)| {
-                let mut inputs = self.inputs.iter();
-                inputs.any(|(name, start)| *name == topic && Some(offset) < *start)
-            });
-            if self.equal > 0 || !is_earlier {
-                return Ok(Some(bytes.to_vec()));
-            }
-        }
-        Ok(None)
+    /// How far they were compared.
+    pub fn position(&self) -> TopicPosition {
+        self.topic.position
     }
+}
 
-    /// What was published first is no longer kept, and nothing that is kept was met yet.
-    fn lacks_its_start(&self) -> bool {
-        self.records.first() > 0 && self.equal == 0
+/// Letters from before the refold are passed over, which stand before all others.
+fn counts(inputs: &Inputs, position: TopicPosition) -> impl Fn(&LogRecord<'_>) -> bool {
+    move |record| {
+        let is_earlier = place_of(record).is_some_and(|(topic, offset)| {
+            let mut inputs = inputs.iter();
+            inputs.any(|(name, start)| name == topic && Some(offset) < *start)
+        });
+        position.equal > 0 || !is_earlier
     }
 }
 

@@ -10,9 +10,12 @@ pub mod chain;
 mod difference;
 mod input;
 mod letters;
+pub mod position;
+mod publication;
 mod published;
 mod purpose;
 mod refold;
+mod walk;
 pub mod whole;
 
 use std::collections::BTreeMap;
@@ -21,17 +24,17 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::billing::time::Month;
-use crate::ports::evidence::{Evidence, EvidenceError, Stretch, Topic};
-use crate::ports::{Store, StoreError};
+use crate::ports::evidence::{Evidence, EvidenceError};
+use crate::ports::{Changes, Store, StoreError};
 use crate::wire::journal::{JournalRecord, Kind};
 use crate::wire::keys;
 
-use chain::{Chain, JournalReader, Sealed};
-use input::{Input, Known};
+use chain::Chain;
 use letters::Letters;
+use position::Position;
 use published::Published;
 use purpose::Purpose;
-use refold::{Outputs, Refold};
+use walk::Walk;
 
 /// Whose journal is expected, and of which shape.
 #[derive(Clone, Debug)]
@@ -78,6 +81,18 @@ pub enum Stop {
     Evidence(EvidenceError),
     /// The store of the refold failed.
     Store(String),
+    /// What an interrupted audit kept is not what the journal says of it.
+    Kept(String),
+}
+
+impl Stop {
+    /// Something is known of the partition now; else the audit may go on later.
+    pub fn is_verdict(&self) -> bool {
+        match self {
+            Stop::Different(_) | Stop::Unproven(_) | Stop::Unknown(_) | Stop::Foreign(_) => true,
+            Stop::Interrupted | Stop::Evidence(_) | Stop::Store(_) | Stop::Kept(_) => false,
+        }
+    }
 }
 
 /// A partition that was refolded without a difference.
@@ -106,24 +121,68 @@ pub struct Equal {
     pub gap_ends: BTreeMap<u64, Month>,
 }
 
-/// Refolds one partition up to where the month of `scope` is closed, in `store`, which is empty.
-/// `folded` is told of records as they are folded, and says whether to go on.
+/// Where an audit refolds.
+pub struct Work<'a, S> {
+    /// Empty, or as it was after the commit of `position`.
+    pub store: S,
+    /// Where an interrupted audit stood.
+    pub position: Option<Position>,
+    pub keep: Option<Keep<'a, S>>,
+}
+
+/// Is given, after each commit, a cell that belongs to what was applied last: neither may become
+/// durable without the other. True: nothing more comes, and both must.
+pub type Keep<'a, S> = Box<dyn FnMut(&mut S, &Changes, bool) -> Result<(), StoreError> + 'a>;
+
+impl<S> Work<'_, S> {
+    /// In an empty store, of which nothing is kept.
+    pub fn unkept(store: S) -> Self {
+        Work {
+            store,
+            position: None,
+            keep: None,
+        }
+    }
+}
+
+/// Refolds one partition up to where the month of `scope` is closed. `folded` is told of records as
+/// they are folded, and says whether to go on.
 pub fn audit<E: Evidence, S: Store>(
     evidence: &E,
     chain: &Chain,
     scope: Scope<'_>,
-    store: S,
+    work: Work<'_, S>,
     folded: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Equal, Stop> {
+    let Work {
+        store,
+        position,
+        mut keep,
+    } = work;
     let purpose = Purpose::default();
-    let mut walk = Walk::<E, S>::begin(evidence, chain, chain.start, store, purpose, folded)?;
-    let mut published = Published::open(evidence, chain.partition, scope)?;
+    let start = chain.starts_before(scope.month).last();
+    let start = start.map(|start| start.sequence);
+    let mut walk = match &position {
+        Some(position) => Walk::<E, S>::go_on(evidence, chain, position, store, purpose, folded)?,
+        None => Walk::begin(evidence, chain, start, store, purpose, folded)?,
+    };
+    let (to, from) = match &position {
+        Some(position) => (position.published, position.letters),
+        None => Default::default(),
+    };
+    let mut published = Published::open(evidence, chain.partition, scope, to)?;
     let mut letters = match scope.team {
         Some(_) => None,
         None => {
             let starts = walk.starts.iter().cloned();
-            let starts = starts.map(|(topic, at)| (topic, chain.start.map(|_| at)));
-            Some(Letters::open(evidence, chain.partition, starts.collect())?)
+            let starts = starts.map(|(topic, at)| (topic, start.map(|_| at)));
+            let from = from.unwrap_or_default();
+            Some(Letters::open(
+                evidence,
+                chain.partition,
+                starts.collect(),
+                from,
+            )?)
         }
     };
     while let Some((sealed, outputs)) = walk.step()? {
@@ -131,6 +190,12 @@ pub fn audit<E: Evidence, S: Store>(
         derived.try_for_each(|event| published.compare(event, &sealed))?;
         if let Some(letters) = &mut letters {
             letters.compare(&outputs.dead_letters, &sealed)?;
+        }
+        if let Some(keep) = &mut keep {
+            let letters = letters.as_ref().map(Letters::position);
+            let position = walk.position(published.positions(), letters).cell();
+            let is_over = walk.is_over();
+            keep(walk.refold.store_mut(), &position, is_over)?;
         }
     }
     let is_closed = chain.closed_by.is_some();
@@ -146,117 +211,22 @@ pub fn audit<E: Evidence, S: Store>(
         Some(team) => walk.refold.store().get(&keys::team(team, 0))?.is_some(),
         None => false,
     };
+    let events = published.positions();
+    let letters = letters.as_ref().map(Letters::position).unwrap_or_default();
     Ok(Equal {
         partition: chain.partition,
         commits: walk.commits,
         records: walk.records,
-        start: chain.start,
-        events: published.equal,
-        events_gone: published.gone,
-        letters: letters.as_ref().map_or(0, |letters| letters.equal),
-        letters_gone: letters.as_ref().map_or(0, |letters| letters.gone),
+        start,
+        events: events.iter().map(|kind| kind.equal).sum(),
+        events_gone: events.iter().map(|kind| kind.gone).sum(),
+        letters: letters.equal,
+        letters_gone: letters.gone,
         is_closed,
         has_month: walk.refold.began_before(scope.month),
         has_team,
         gap_ends: walk.refold.gap_ends,
     })
-}
-
-/// A partition on its way through its journal.
-struct Walk<'a, E: Evidence, S> {
-    journal: JournalReader<E::Records>,
-    inputs: Vec<Input<E::Records>>,
-    refold: Refold<'a, S>,
-    /// Where each input was begun.
-    starts: Vec<(String, i64)>,
-    /// The newest commit that was refolded, and the last one that will be.
-    sequence: u64,
-    last: u64,
-    /// How many were refolded, and their records.
-    commits: u64,
-    records: u64,
-    folded: &'a (dyn Fn(u64) -> bool + Sync),
-}
-
-impl<'a, E: Evidence, S: Store> Walk<'a, E, S> {
-    fn begin(
-        evidence: &E,
-        chain: &Chain,
-        start: Option<u64>,
-        mut store: S,
-        purpose: Purpose<'a>,
-        folded: &'a (dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Walk<'a, E, S>, Stop> {
-        let partition = chain.partition;
-        let journal = evidence.open(Topic::Journal, partition, Stretch::ALL)?;
-        let mut journal = JournalReader::new(journal, partition);
-        let mut known = Known::default();
-        let sealed = loop {
-            let Some(sealed) = journal.take()? else {
-                return Err(Stop::Unproven(format!(
-                    "the journal of partition {partition} is gone"
-                )));
-            };
-            known.add(&sealed.record);
-            folded(sealed.record.runs.iter().map(|run| run.count).sum());
-            if sealed.record.sequence == start.unwrap_or(0) {
-                break sealed;
-            }
-        };
-        let refold = match start {
-            None => Refold::begin(&sealed, known, store, purpose)?,
-            Some(sequence) => {
-                let mut cells =
-                    evidence.open(Topic::Snapshot(sequence), partition, Stretch::ALL)?;
-                input::load(&mut cells, &mut store)?;
-                Refold::resume(&sealed, known, store, purpose)?
-            }
-        };
-        let mut inputs = Vec::new();
-        for (index, (topic, next)) in (0..).zip(&sealed.record.positions) {
-            let stretch = Stretch::from(*next);
-            let records = evidence.open(Topic::Input(index), partition, stretch)?;
-            inputs.push(Input::new(topic, records));
-        }
-        Ok(Walk {
-            journal,
-            inputs,
-            refold,
-            starts: sealed.record.positions.clone(),
-            sequence: sealed.record.sequence,
-            last: chain.closed_by.unwrap_or(chain.head.sequence),
-            commits: 1,
-            records: 0,
-            folded,
-        })
-    }
-
-    /// Refolds the next commit; None: the last one is refolded.
-    fn step(&mut self) -> Result<Option<(Sealed, Outputs)>, Stop> {
-        if self.sequence >= self.last {
-            return Ok(None);
-        }
-        let Some(sealed) = self.journal.take()? else {
-            return Err(Stop::Unproven(format!(
-                "the journal ends after commit {}, it had {} before",
-                self.sequence, self.last
-            )));
-        };
-        let outputs = self.refold.follow(&sealed, &mut self.inputs)?;
-        self.sequence = sealed.record.sequence;
-        let records = sealed.record.runs.iter().map(|run| run.count).sum();
-        self.commits += 1;
-        self.records += records;
-        match (self.folded)(records) {
-            true => Ok(Some((sealed, outputs))),
-            false => Err(Stop::Interrupted),
-        }
-    }
-
-    /// Nothing follows in the journal, now as when it was opened.
-    fn is_at_end(&mut self) -> Result<bool, Stop> {
-        Ok(self.journal.take()?.is_none() && !self.journal.has_grown()?)
-    }
 }
 
 impl Identity {

@@ -6,176 +6,99 @@
 
 use crate::billing::derived_event::DerivedKind;
 use crate::ports::StagedDerived;
-use crate::ports::evidence::{Evidence, Records, Stretch, Topic};
+use crate::ports::evidence::{Evidence, Records, Topic};
 use crate::wire::avro::{CONFLUENT_MARK, split_single_object};
 use crate::wire::derived_avro::{CONTENT_TYPE as AVRO, DerivedEncoder, Framing};
 use crate::wire::record_bytes::{self, LogRecord};
 
 use super::chain::Sealed;
-use super::difference::inputs_of;
-use super::{Difference, Scope, Stop};
+use super::position::KindPositions;
+use super::publication::{Publication, Refolded, Sort, shown};
+use super::{Scope, Stop};
 
 /// What a structured event in JSON says that it is.
 const JSON: &[u8] = b"application/cloudevents+json";
-/// Characters of an event that a difference shows.
-const SHOWN_MAX: usize = 4_096;
+
+const EVENTS: Sort = Sort {
+    what: "published event",
+    none: "no event",
+    missing: "every event that the fold emits is published (fold.md 9)",
+    changed: "a published event is what the fold emits, byte for byte (fold.md 9)",
+    extra: "nothing is published but what the fold emits (fold.md 9)",
+    shown,
+};
 
 pub struct Published<'a, R> {
-    partition: u16,
     scope: Scope<'a>,
-    topics: Vec<PublishedTopic<R>>,
+    topics: Vec<(DerivedKind, Publication<R>)>,
     encoder: DerivedEncoder,
-    pub equal: u64,
-    pub gone: u64,
-}
-
-struct PublishedTopic<R> {
-    kind: DerivedKind,
-    name: String,
-    records: R,
-    /// The next event of the scope, once it was looked for.
-    next: Option<Vec<u8>>,
-    has_matched: bool,
 }
 
 impl<'a, R: Records> Published<'a, R> {
+    /// Goes on at the positions of each kind.
     pub fn open<E: Evidence<Records = R>>(
         evidence: &E,
         partition: u16,
         scope: Scope<'a>,
+        positions: KindPositions,
     ) -> Result<Published<'a, R>, Stop> {
         let mut topics = Vec::new();
-        for kind in DerivedKind::ALL {
-            topics.push(PublishedTopic {
-                kind,
-                name: evidence.name(Topic::Derived(kind)).to_owned(),
-                records: evidence.open(Topic::Derived(kind), partition, Stretch::ALL)?,
-                next: None,
-                has_matched: false,
-            });
+        for (kind, position) in DerivedKind::ALL.into_iter().zip(positions) {
+            let topic = Topic::Derived(kind);
+            let topic = Publication::open(evidence, topic, partition, &EVENTS, position)?;
+            topics.push((kind, topic));
         }
         Ok(Published {
-            partition,
             scope,
             topics,
             encoder: DerivedEncoder::built_in(),
-            equal: 0,
-            gone: 0,
         })
     }
 
     /// A refolded event against the next one that was published of its kind.
     pub fn compare(&mut self, event: &StagedDerived, sealed: &Sealed) -> Result<(), Stop> {
-        let Published {
-            partition,
-            scope,
-            topics,
-            encoder,
-            equal,
-            gone,
-        } = self;
+        let (scope, encoder) = (&self.scope, &self.encoder);
         let text = Text::of_json(&event.json);
         if !scope.holds(event.kind, &event.team, text.as_ref()) {
             return Ok(());
         }
-        let Some(topic) = topics.iter_mut().find(|topic| topic.kind == event.kind) else {
+        let id = |text: Option<Text>| text.map(|text| text.id);
+        let wanted = id(text);
+        let refolded = Refolded {
+            is_same: &|record| is_same(encoder, record, event),
+            is_of: &|record| id(Text::of(record)) == wanted,
+            shown: &|| String::from_utf8_lossy(&event.json).into_owned(),
+        };
+        let mut topics = self.topics.iter_mut();
+        let Some((kind, topic)) = topics.find(|(kind, _)| *kind == event.kind) else {
             unreachable!("every kind has a topic")
         };
-        let refolded = String::from_utf8_lossy(&event.json).into_owned();
-        let fault = |place: String, expected: String, rule| {
-            Stop::Different(Box::new(Difference {
-                what: "published event",
-                place,
-                inputs: inputs_of(&sealed.record),
-                expected,
-                found: format!("{refolded} (commit {})", sealed.record.sequence),
-                rule,
-            }))
-        };
-        let kept = topic.peek(scope)?;
-        let Some(kept) = kept else {
-            if topic.lacks_its_start() {
-                *gone += 1;
-                return Ok(());
-            }
-            let place = format!("{} partition {partition}, its end", topic.name);
-            return Err(fault(
-                place,
-                "no event".into(),
-                "every event that the fold emits is published (fold.md 9)",
-            ));
-        };
-        let record = read(&kept)?;
-        if is_same(encoder, &record, event) {
-            *equal += 1;
-            topic.has_matched = true;
-            return Ok(());
-        }
-        // Of a topic whose oldest records are gone, the first that is kept is not the first refolded.
-        let id = |text: Option<&Text>| text.map(|text| text.id.clone());
-        if topic.lacks_its_start() && id(Text::of(&record).as_ref()) != id(text.as_ref()) {
-            *gone += 1;
-            topic.next = Some(kept);
-            return Ok(());
-        }
-        let place = format!(
-            "{} partition {partition} offset {}",
-            topic.name, record.offset
-        );
-        Err(fault(
-            place,
-            shown(&record),
-            "a published event is what the fold emits, byte for byte (fold.md 9)",
-        ))
+        topic.compare(&refolded, sealed, &|record| scope.counts(*kind, record))
     }
 
     /// Nothing of the scope may be left.
     pub fn finish(&mut self) -> Result<(), Stop> {
-        for topic in &mut self.topics {
-            let Some(kept) = topic.peek(&self.scope)? else {
-                continue;
-            };
-            let record = read(&kept)?;
-            return Err(Stop::Different(Box::new(Difference {
-                what: "published event",
-                place: format!(
-                    "{} partition {} offset {}",
-                    topic.name, self.partition, record.offset
-                ),
-                inputs: Vec::new(),
-                expected: shown(&record),
-                found: "no event".into(),
-                rule: "nothing is published but what the fold emits (fold.md 9)",
-            })));
-        }
-        Ok(())
-    }
-}
-
-impl<R: Records> PublishedTopic<R> {
-    /// Takes the next event of the scope; None: there is none.
-    fn peek(&mut self, scope: &Scope<'_>) -> Result<Option<Vec<u8>>, Stop> {
-        if let Some(kept) = self.next.take() {
-            return Ok(Some(kept));
-        }
-        while let Some(bytes) = self.records.next()? {
-            let record = read(bytes)?;
-            let team = record.key.map(String::from_utf8_lossy);
-            let team = team.unwrap_or_default();
-            if scope.holds(self.kind, &team, Text::of(&record).as_ref()) {
-                return Ok(Some(bytes.to_vec()));
-            }
-        }
-        Ok(None)
+        let scope = &self.scope;
+        let mut topics = self.topics.iter_mut();
+        topics.try_for_each(|(kind, topic)| topic.finish(&|record| scope.counts(*kind, record)))
     }
 
-    /// What was published first is no longer kept, and nothing that is kept was met yet.
-    fn lacks_its_start(&self) -> bool {
-        self.records.first() > 0 && !self.has_matched
+    /// How far each kind was compared.
+    pub fn positions(&self) -> KindPositions {
+        let mut positions = KindPositions::default();
+        for (position, (_, topic)) in positions.iter_mut().zip(&self.topics) {
+            *position = topic.position;
+        }
+        positions
     }
 }
 
 impl Scope<'_> {
+    fn counts(&self, kind: DerivedKind, record: &LogRecord<'_>) -> bool {
+        let team = String::from_utf8_lossy(record.key.unwrap_or_default());
+        self.holds(kind, &team, Text::of(record).as_ref())
+    }
+
     /// Whether an event belongs to what is audited. One that says nothing of itself does.
     fn holds(&self, kind: DerivedKind, team: &str, text: Option<&Text>) -> bool {
         if self.team.is_some_and(|wanted| wanted != team) {
@@ -279,20 +202,4 @@ fn framing(value: &[u8]) -> Option<Framing> {
         ])));
     }
     split_single_object(value).map(|_| Framing::SingleObject)
-}
-
-pub fn read(bytes: &[u8]) -> Result<LogRecord<'_>, Stop> {
-    LogRecord::read(bytes).map_err(|fault| {
-        Stop::Evidence(crate::ports::evidence::EvidenceError::Damaged(format!(
-            "a published record: {fault}"
-        )))
-    })
-}
-
-/// Text of a published record for a person.
-pub fn shown(record: &LogRecord<'_>) -> String {
-    let key = String::from_utf8_lossy(record.key.unwrap_or_default());
-    let value = String::from_utf8_lossy(record.value.unwrap_or_default());
-    let value: String = value.chars().take(SHOWN_MAX).collect();
-    format!("key {key:?}: {value}")
 }

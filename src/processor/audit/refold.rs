@@ -64,7 +64,7 @@ pub struct Refold<'a, S> {
     /// Where the clock step ends that is under way.
     step: Option<Instant>,
     /// The clock at the first record.
-    first_clock: Option<Instant>,
+    pub first_clock: Option<Instant>,
     /// Of accepted gaps, by their commit: the month of the first record after it.
     pub gap_ends: BTreeMap<u64, Month>,
     /// What was folded before the partition was last opened.
@@ -206,6 +206,10 @@ impl<'a, S: Store> Refold<'a, S> {
             Some(partition) => partition.store(),
             None => unreachable!("it is opened anew at once"),
         }
+    }
+
+    pub fn store_mut(&mut self) -> &mut S {
+        self.partition_mut().store_mut()
     }
 
     pub fn clock(&self) -> Option<Instant> {
