@@ -34,6 +34,23 @@ fn archive(setup: &Setup) -> String {
     to.to_str().expect("text").to_owned()
 }
 
+/// The same of the file that was produced.
+fn explain_file(setup: &Setup, team: &str, month: &str) -> String {
+    let mut command = Command::new(PROGRAM);
+    command.args(["explain", "--format", "json", "--until", UNTIL]);
+    command.args(["--team", team, "--month", month, "--rates"]);
+    command.arg(&setup.rates);
+    succeed(command.arg(setup.dir().join("input.ndjson")))
+}
+
+#[track_caller]
+fn refuse(command: &mut Command, code: i32, word: &str) {
+    let Output { status, stderr, .. } = command.output().expect("the program starts");
+    let error = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(code), "{word}: {error}");
+    assert!(error.contains(word), "{word}: {error}");
+}
+
 #[track_caller]
 fn succeed(command: &mut Command) -> String {
     let output = command.output().expect("the program starts");
@@ -56,8 +73,8 @@ fn without_places(text: &str) -> Value {
         match value {
             Value::Object(members) => {
                 for place in ["first", "last", "position", "cap_reached"] {
-                    if let Some(Value::String(place)) = members.get_mut(place) {
-                        place.clear();
+                    if let Some(place) = members.get_mut(place) {
+                        *place = Value::Null;
                     }
                 }
                 members.values_mut().for_each(clear);
@@ -69,6 +86,7 @@ fn without_places(text: &str) -> Value {
     let mut value: Value = serde_json::from_str(text).expect("one object");
     let members = value.as_object_mut().expect("an object");
     members.shift_remove("journal_head");
+    members.shift_remove("from_commit");
     members.shift_remove("decisions");
     clear(&mut value);
     value
@@ -89,7 +107,6 @@ fn an_invoice_is_explained_from_the_log_and_from_an_archive_as_from_a_file() {
     let mut scene = folded("explain_log");
     let setup = &mut scene.setup;
     let archive = archive(setup);
-    let input = setup.dir().join("input.ndjson");
     let invoices = invoices(&scene.expected.derived);
     assert!(invoices.len() > 20, "{}", invoices.len());
     for (index, invoice) in invoices.iter().enumerate().step_by(9) {
@@ -105,14 +122,7 @@ fn an_invoice_is_explained_from_the_log_and_from_an_archive_as_from_a_file() {
         assert_eq!(told["invoice"], published, "{place}");
         assert_eq!(told["decisions"], serde_json::json!([]), "{place}");
         assert!(of_archive.contains(&setup.topic("api-calls")), "{place}");
-        let mut of_file = Command::new(PROGRAM);
-        of_file.args([
-            "explain", "--format", "json", "--team", team, "--month", month,
-        ]);
-        of_file
-            .args(["--until", UNTIL, "--rates"])
-            .arg(&setup.rates);
-        let of_file = succeed(of_file.arg(&input));
+        let of_file = explain_file(setup, team, month);
         let (found, wanted) = (without_places(&of_archive), without_places(&of_file));
         assert_eq!(format!("{found:#}"), format!("{wanted:#}"), "{place}");
         if index == 0 {
@@ -129,12 +139,6 @@ fn an_invoice_is_explained_from_the_log_and_from_an_archive_as_from_a_file() {
 fn refuses(setup: &mut Setup, invoice: &Value, archive: &str) {
     let team = invoice["subject"].as_str().expect("a team");
     let month = invoice["data"]["month"].as_str().expect("a month");
-    let refuse = |command: &mut Command, code: i32, word: &str| {
-        let Output { status, stderr, .. } = command.output().expect("the program starts");
-        let error = String::from_utf8_lossy(&stderr);
-        assert_eq!(status.code(), Some(code), "{word}: {error}");
-        assert!(error.contains(word), "{word}: {error}");
-    };
     let of_archive = ["--archive", archive];
     let mut unknown = explain(setup, "nobody", month, &of_archive);
     refuse(&mut unknown, 2, "nobody");
@@ -164,6 +168,62 @@ fn refuses(setup: &mut Setup, invoice: &Value, archive: &str) {
         }
     }
     refuse(&mut explain(setup, team, month, &of_archive), 3, "input-0");
+}
+
+/// What was folded before an archive was begun is known by its sums.
+#[test]
+fn an_archive_that_begins_late_explains_the_months_after_it() {
+    let mut scene = Scene::new(Broker::shared(), "explain_late", 2);
+    scene.fold_share(4);
+    let (broker, input) = (scene.setup.broker, scene.setup.topic("api-calls"));
+    for (partition, end) in (0..).zip(broker.end_offsets(&input)) {
+        broker.delete_records(&input, partition, end);
+    }
+    archive(&scene.setup);
+    scene.produce_rest();
+    scene.fold_share(1);
+    let setup = &mut scene.setup;
+    let archive = archive(setup);
+    setup.bootstrap = "127.0.0.1:1".to_owned();
+    let invoices = invoices(&scene.expected.derived);
+    let of_month = |month: &str| {
+        let invoices = invoices.iter().filter(|it| it["data"]["month"] == month);
+        let teams = invoices.map(|it| it["subject"].as_str().expect("a team"));
+        teams.collect::<Vec<_>>()
+    };
+    let after = of_month("2026-02");
+    assert!(after.len() > 8, "{after:?}");
+    let mut bought_before = 0;
+    for team in after.into_iter().step_by(4) {
+        let json = ["--format", "json", "--archive", &archive];
+        let of_archive = succeed(&mut explain(setup, team, "2026-02", &json));
+        let told: Value = serde_json::from_str(&of_archive).expect("one object");
+        assert!(told["from_commit"].as_u64() > Some(0), "{team}: {told:#}");
+        let lots = told["lots"].as_array().expect("lots").iter();
+        bought_before += lots.filter(|lot| lot["position"].is_null()).count();
+        let of_file = explain_file(setup, team, "2026-02");
+        let [mut found, mut wanted] = [&of_archive, &of_file].map(|text| without_places(text));
+        for value in [&mut found, &mut wanted] {
+            let happened = value["happened"].as_array_mut().expect("a list");
+            happened.retain(|it| it["time"].as_str() >= Some("2026-02"));
+        }
+        assert_eq!(format!("{found:#}"), format!("{wanted:#}"), "{team}");
+        let text = succeed(&mut explain(setup, team, "2026-02", &json[2..]));
+        assert!(text.contains("the state kept after commit"), "{text}");
+    }
+    assert!(bought_before > 0, "lots from before, without a position");
+    let before = of_month("2026-01");
+    let of_archive = ["--archive", archive.as_str()];
+    let mut earlier = explain(setup, before[0], "2026-01", &of_archive);
+    refuse(&mut earlier, 10, "give a later month");
+    let mut what_if = Command::new(PROGRAM);
+    what_if.args(["replay", "--archive", &archive, "--config"]);
+    what_if
+        .arg(setup.config(7))
+        .arg("--what-if")
+        .arg(&setup.rates);
+    what_if.arg("--out").arg(setup.dir().join("out"));
+    refuse(&mut what_if, 10, "no kept state stands in for them");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! after a step. Memory grows with the lots, days, meters and reasons of the month, not with its
 //! events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::billing::account::TeamAccount;
 use crate::billing::amount::Tokens;
@@ -84,8 +84,9 @@ impl Collected {
         self.heard_of(event.time.month());
         // A call brings no lot; a correction may.
         if !matches!(event.body, Body::ApiCall(_)) {
-            for lot in step.after.lots.in_draw_order() {
-                let entry = self.lots.entry(LotKey::of(lot)).or_default();
+            let held: BTreeSet<LotKey> = lots(step.before).collect();
+            for lot in lots(step.after).filter(|lot| !held.contains(lot)) {
+                let entry = self.lots.entry(lot).or_default();
                 entry.bought.get_or_insert(position);
             }
         }
@@ -357,6 +358,12 @@ impl Collected {
         }
     }
 
+    /// How the team stood before anything was seen, which was before the month.
+    pub fn began_with(&mut self, account: TeamAccount) {
+        self.account.get_or_insert(account);
+        self.heard_of(self.month.previous());
+    }
+
     fn heard_of(&mut self, month: Month) {
         self.first_month = Some(self.first_month.map_or(month, |first| first.min(month)));
         self.has_own |= month == self.month;
@@ -367,6 +374,10 @@ impl Collected {
             self.account = Some(step.after.clone());
         }
     }
+}
+
+fn lots(account: &TeamAccount) -> impl Iterator<Item = LotKey> {
+    account.lots.in_draw_order().iter().map(LotKey::of)
 }
 
 impl Line {

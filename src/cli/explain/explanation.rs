@@ -59,6 +59,8 @@ pub struct Explanation {
 pub struct Journal {
     /// The newest commit and the digest of the chain up to it.
     pub head: Witness,
+    /// The commit whose kept state was the start; None: the genesis.
+    pub start: Option<u64>,
     pub decisions: Vec<OperatorDecision>,
 }
 

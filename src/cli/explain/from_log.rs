@@ -42,27 +42,36 @@ fn explain<E: Evidence>(args: &ExplainArgs, config: &Config, evidence: &E) -> Re
         .map_err(|faults| Failure::invalid(format!("the journal's rate book: {faults}")))?;
     let book = Arc::new(book);
     let question = args.question(&book)?;
+    let start = whole::start_before(evidence, &chain, question.month).map_err(stopped)?;
+    let records = chain.records_after(start);
+    let start = start.map(|start| start.sequence);
     let collecting = Collecting::begin(&book, &question);
     let scratch = Scratch::new()?;
     let store = scratch.buffered(partition)?;
-    let progress = Progress::begin(chain.records)?;
+    let progress = Progress::begin(records)?;
     let watched = whole::watch(
         evidence,
         &chain,
+        start,
+        &question.team,
         store,
         &|| collecting.observer(),
         &|records| progress.folded(records),
     );
     progress.finish()?;
     let watched = watched.map_err(stopped)?;
-    let collected = collecting
+    let mut collected = collecting
         .finish()
         .map_err(|broken| failure(broken.into(), &question))?;
+    if let Some(account) = watched.account {
+        collected.began_with(account);
+    }
     let explained = explained(collected, book, &question, watched.clock);
     let mut explanation = explained.map_err(|error| failure(error, &question))?;
     chain.narrow_gaps(&watched.gap_ends);
     explanation.journal = Some(Journal {
         head: chain.head,
+        start,
         decisions: chain.decisions,
     });
     let names = expected.inputs.iter();

@@ -92,6 +92,7 @@ pub fn write(explanation: &Explanation, inputs: &Inputs) -> String {
     }
     if let Some(journal) = &explanation.journal {
         object.quoted("journal_head", journal.head);
+        object.optional_literal("from_commit", journal.start);
         write_decisions(&mut object, &journal.decisions);
     }
     object.end();

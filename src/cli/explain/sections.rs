@@ -68,6 +68,13 @@ fn month(explanation: &Explanation) -> Section {
     section.fact("folded up to", explanation.clock.to_string());
     if let Some(journal) = &explanation.journal {
         section.fact("journal head", journal.head.to_string());
+        if let Some(start) = journal.start {
+            let told = "what came before is gone and shows in sums only";
+            section.fact(
+                "folded from",
+                format!("the state kept after commit {start}; {told}"),
+            );
+        }
         for decision in &journal.decisions {
             let commit = decision.sequence;
             section.fact(

@@ -85,6 +85,16 @@ fn fold_both<E: Evidence>(
         chain.map_err(|stop| report::failure(*partition, &stop))
     });
     let chains: Vec<Chain> = verified.into_iter().collect::<Result<_, _>>()?;
+    for partition in &partitions {
+        let lacks_its_start = whole::lacks_its_start(evidence, *partition);
+        if lacks_its_start.map_err(|stop| report::failure(*partition, &stop))? {
+            return Err(Failure::guard_rail(format!(
+                "the oldest records of partition {partition} are gone: under another book everything may \
+                 have come differently from the first record on, so no kept state stands in for them; give \
+                 an archive that holds them"
+            )));
+        }
+    }
     let work = Staged::beside(&args.out, WHAT_IF_WORK).map_err(failed)?;
     work.create().map_err(failed)?;
     staged_out.create().map_err(failed)?;

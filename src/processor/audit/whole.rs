@@ -3,22 +3,26 @@
 
 use std::collections::BTreeMap;
 
+use crate::billing::account::TeamAccount;
 use crate::billing::time::{Instant, Month};
 use crate::ports::evidence::{Evidence, Records, Stretch, Topic};
 use crate::ports::{StagedDerived, Store};
 use crate::processor::counts::Counts;
 use crate::processor::partition::Partition;
 use crate::processor::step::StepObserver;
-use crate::store::cells::read_meta;
+use crate::store::cells::{read_meta, read_team};
 
-use super::chain::{Chain, JournalReader};
+use super::Stop;
+use super::chain::{Chain, JournalReader, Start};
 use super::input;
 pub use super::purpose::OtherBook;
 use super::purpose::Purpose;
-use super::{Stop, Walk};
+use super::walk::Walk;
 
 /// A partition that was watched up to the end of its journal.
 pub struct Watched {
+    /// The account of the team where the refold began.
+    pub account: Option<TeamAccount>,
     pub clock: Option<Instant>,
     /// Of accepted gaps, by their commit: the month of the first record after it.
     pub gap_ends: BTreeMap<u64, Month>,
@@ -55,11 +59,13 @@ pub fn keep_closes<E: Evidence, S: Store>(
     Ok(())
 }
 
-/// Refolds one partition and compares it with its journal as an audit does; an observer of
-/// `observer` sees each step.
+/// Refolds one partition, from the state after commit `start` (None: from its genesis) to the end of
+/// its journal, and compares it as an audit does; an observer of `observer` sees each step of `team`.
 pub fn watch<E: Evidence, S: Store>(
     evidence: &E,
     chain: &Chain,
+    start: Option<u64>,
+    team: &str,
     store: S,
     observer: &(dyn Fn() -> Box<dyn StepObserver> + Sync),
     folded: &(dyn Fn(u64) -> bool + Sync),
@@ -68,9 +74,11 @@ pub fn watch<E: Evidence, S: Store>(
         observer: Some(observer),
         book: None,
     };
-    let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), None, store, purpose, folded)?;
+    let mut walk = Walk::<E, S>::begin(evidence, &whole(chain), start, store, purpose, folded)?;
+    let account = read_team(walk.refold.store(), team)?.map(|cell| cell.account);
     while walk.step()?.is_some() {}
     Ok(Watched {
+        account,
         clock: walk.refold.clock(),
         gap_ends: walk.refold.gap_ends,
     })
@@ -104,13 +112,49 @@ pub fn lacks_its_start<E: Evidence>(evidence: &E, partition: u16) -> Result<bool
     let Some(genesis) = JournalReader::new(journal, partition).take()? else {
         return Ok(false);
     };
-    for (index, (_, start)) in (0..).zip(&genesis.record.positions) {
-        let input = evidence.open(Topic::Input(index), partition, Stretch::from(*start))?;
-        if input.first() > *start {
-            return Ok(true);
+    Ok(!reaches_back(
+        evidence,
+        partition,
+        &genesis.record.positions,
+    )?)
+}
+
+/// The earliest place from which a partition can be watched, its genesis (None) if that is still
+/// kept, and all of `month` be seen.
+pub fn start_before<'a, E: Evidence>(
+    evidence: &E,
+    chain: &'a Chain,
+    month: Month,
+) -> Result<Option<&'a Start>, Stop> {
+    let partition = chain.partition;
+    if !lacks_its_start(evidence, partition)? {
+        return Ok(None);
+    }
+    for start in chain.starts_before(month) {
+        if reaches_back(evidence, partition, &start.positions)? {
+            return Ok(Some(start));
         }
     }
-    Ok(false)
+    Err(Stop::Unproven(format!(
+        "the oldest records of partition {partition} are gone, and no state was kept after them that is \
+         older than {month}: how its amounts came about is not known; give a later month, or an archive \
+         that holds them"
+    )))
+}
+
+/// Whether inputs are kept from `positions` on.
+fn reaches_back<E: Evidence>(
+    evidence: &E,
+    partition: u16,
+    positions: &[(String, i64)],
+) -> Result<bool, Stop> {
+    for (index, (_, next)) in (0..).zip(positions) {
+        let input = evidence.open(Topic::Input(index), partition, Stretch::from(*next))?;
+        if input.first() > *next {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Puts the newest state that the changelog holds into an empty store. Returns the commit that made
