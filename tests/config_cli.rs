@@ -233,3 +233,46 @@ fn the_guide_says_what_the_program_does() {
     }
     assert_eq!(written, wanted, "run this test with UPDATE_DOCUMENTS=1");
 }
+
+/// What would do nothing beside the others is refused.
+#[test]
+fn an_option_that_would_be_ignored_is_refused() {
+    let directory = written(&format!("rates = \"BOOK\"\n{KAFKA}"));
+    let book = project("schemas/rates/aps-example.json");
+    let of_files = |command: &str| {
+        let rest = "--rates BOOK events.ndjson".replace("BOOK", book.to_str().unwrap());
+        format!("{command} {rest}")
+    };
+    let explain = of_files("explain --team t --month 2026-01");
+    let replay = of_files("replay --out out");
+    let month = "--month 2026-01 --archive archive";
+    let generate = "generate --teams 1 --events 50 --months 2026-01..2026-01";
+    for (command, option) in [
+        (explain.as_str(), "--set a=b"),
+        (&explain, "--timeout 3"),
+        (&replay, "--set a=b"),
+        (&replay, "--timeout 3"),
+        (&format!("explain --team t {month}"), "--timeout 3"),
+        (&format!("explain --team t {month}"), "--threads 2"),
+        (&format!("audit --all {month}"), "--timeout 3"),
+        ("audit --chain-only", "--work-dir dir"),
+        (
+            "replay --what-if b.json --out out --archive a",
+            "--timeout 3",
+        ),
+        ("validate", "--timeout 3"),
+        ("validate --print-default-config", "--set a=b"),
+        ("validate --print-default-config", "--against-cluster"),
+        (generate, "--timeout 3"),
+    ] {
+        let all = format!("{command} {option}");
+        let all: Vec<&str> = all.split_whitespace().collect();
+        let error = refused(&meterfold(&directory, &all, &[]), 2);
+        let name = option.split_whitespace().next().unwrap();
+        assert!(
+            error.contains(name) || error.contains("--against-cluster"),
+            "{all:?}: {error}"
+        );
+    }
+    assert!(!directory.path().join("out").exists());
+}

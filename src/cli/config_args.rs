@@ -12,8 +12,10 @@ use crate::kafka::evidence::KafkaEvidence;
 
 use super::failure::Failure;
 
-/// Of commands that fold files or a log: the arguments that say that it is a log.
+/// Of commands that fold files or a log: the arguments that say that it is a log ..
 pub const OF_LOG: [&str; 2] = ["config", "archive"];
+/// .. and all that do nothing for files.
+pub const ONLY_OF_LOG: [&str; 4] = ["config", "archive", "set", "timeout"];
 
 #[derive(Args, Debug)]
 pub struct ConfigArgs {

@@ -53,6 +53,7 @@ time of the append, events of past months are late. The clock ticks of a file ar
 
 Exit codes: 0 done, 1 failed while running, 2 bad usage, 4 configuration or a topic is wrong,
 5 brokers unreachable, 6 access refused or a right is missing.")]
+#[command(mut_arg("timeout", |timeout| timeout.requires("kafka")))]
 pub struct GenerateArgs {
     /// How many teams there are; few are busy, most are not
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=TEAMS_MAX))]

@@ -21,7 +21,7 @@ use crate::processor::partition::Partition;
 use crate::processor::{CommitPolicy, Progress, RunError, accounts};
 use crate::store::rocks::{Rocks, RocksStore};
 
-use super::config_args::{ConfigArgs, OF_LOG, TimeoutArgs};
+use super::config_args::{ConfigArgs, OF_LOG, ONLY_OF_LOG, TimeoutArgs};
 use super::failure::Failure;
 use super::file_state::{self, FILE_PARTITIONS};
 use super::streams;
@@ -46,7 +46,7 @@ differ, 4 rate book or configuration invalid, 5 brokers unreachable, 6 access re
 unusable, 9 an invariant broke, 10 stopped by a guard rail or evidence is gone, 130/143 interrupted.")]
 pub struct ReplayArgs {
     /// Rate book (JSON).
-    #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = OF_LOG)]
+    #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = ONLY_OF_LOG)]
     rates: Option<PathBuf>,
     /// Directory for the outputs; must be empty or absent.
     #[arg(long, value_name = "DIR")]
@@ -73,7 +73,12 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "BOOK.json", conflicts_with = "state")]
     pub(super) what_if: Option<PathBuf>,
     /// Fold what `meterfold archive` copied there, with --what-if.
-    #[arg(long, value_name = "DIR", requires = "what_if")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "what_if",
+        conflicts_with = "timeout"
+    )]
     pub(super) archive: Option<PathBuf>,
     #[command(flatten)]
     pub(super) config: ConfigArgs,

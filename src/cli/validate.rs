@@ -29,6 +29,7 @@ are Avro, the schemas that the registry has for them.
 
 Exit codes: 0 valid, 4 configuration, rate book, a schema or a topic is wrong, 5 brokers or registry
 unreachable, 6 access refused or a right is missing.")]
+#[command(mut_arg("timeout", |timeout| timeout.requires("against_cluster")))]
 pub struct ValidateArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -38,7 +39,7 @@ pub struct ValidateArgs {
     #[command(flatten)]
     timeout: TimeoutArgs,
     /// Print a configuration of all defaults, with what each key means, and do nothing else.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["config", "set", "against_cluster", "timeout"])]
     print_default_config: bool,
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::billing::rate_book::{MeterNo, RateBook};
 use crate::billing::time::{Instant, Month};
-use crate::cli::config_args::{ConfigArgs, OF_LOG, TimeoutArgs};
+use crate::cli::config_args::{ConfigArgs, OF_LOG, ONLY_OF_LOG, TimeoutArgs};
 use crate::cli::failure::Failure;
 use crate::cli::replay::{default_threads, parse_instant, parse_threads};
 use crate::wire::shown_text::printable;
@@ -44,19 +44,19 @@ pub struct ExplainArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Rate book (JSON).
-    #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = OF_LOG)]
+    #[arg(long, value_name = "BOOK.json", required_unless_present_any = OF_LOG, conflicts_with_all = ONLY_OF_LOG)]
     pub rates: Option<PathBuf>,
     /// Move the clock to this instant after the last event.
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant, conflicts_with_all = OF_LOG)]
     pub until: Option<Instant>,
     /// Threads to decode with; no output byte depends on it.
-    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = parse_threads)]
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = parse_threads, conflicts_with_all = OF_LOG)]
     pub threads: usize,
     /// Accept a recorded time more than 400 days after the clock.
     #[arg(long, conflicts_with_all = OF_LOG)]
     pub allow_clock_jump: bool,
     /// Explain what `meterfold archive` copied there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "timeout")]
     pub archive: Option<PathBuf>,
     #[command(flatten)]
     pub config: ConfigArgs,
