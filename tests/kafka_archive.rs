@@ -131,6 +131,32 @@ fn an_archive_proves_what_the_log_no_longer_holds() {
     let nothing = nothing.to_str().expect("text");
     let none = audit(&scene.setup, &["--chain-only", "--archive", nothing]);
     none.assert("no archive", 4, &["nothing is archived"]);
+    refuses_others(&scene.setup, &to);
+}
+
+/// A file that is missing, and the journal of another cluster.
+fn refuses_others(setup: &Setup, to: &Path) {
+    let archive = to.to_str().expect("text");
+    let arguments = ["--all", "--month", "2026-01", "--archive", archive];
+    let manifest = |partition| {
+        let manifest = Manifest::read(to, partition).expect("a manifest");
+        manifest.expect("it is there")
+    };
+    let inputs = manifest(1).find("input-0").cloned();
+    let file = inputs.expect("an input").files[0].file.clone();
+    let (path, aside) = (to.join("partition-1").join(&file), to.join("aside"));
+    fs::rename(&path, &aside).expect("a file");
+    let missing = audit(setup, &arguments);
+    missing.assert("a missing file", 3, &[&file, "not there"]);
+    fs::rename(&aside, &path).expect("a file");
+    audit(setup, &arguments).assert("whole again", 0, &["\"equal\""]);
+    for partition in 0..PARTITIONS {
+        let mut manifest = manifest(partition);
+        manifest.owner.cluster = "elsewhere".to_owned();
+        manifest.write(to).expect("a manifest");
+    }
+    let foreign = audit(setup, &arguments);
+    foreign.assert("another cluster", 4, &["belongs to cluster", "elsewhere"]);
 }
 
 /// Who begins to archive when inputs have expired proves what comes from then on.
@@ -207,6 +233,7 @@ fn no_changed_byte_is_silent() {
     prove(&to, &expected).expect("equal as it is");
     let mut random = Random::new(5);
     let all = files(&to);
+    let mut hit: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..1_000 {
         let (path, bytes) = all.iter().nth(random.below(all.len())).expect("a file");
         let mut changed = bytes.clone();
@@ -225,6 +252,11 @@ fn no_changed_byte_is_silent() {
             other => panic!("{file} byte {at}: {other:?}"),
         }
         fs::write(path, bytes).expect("a file");
+        let role = file.split_once('.').expect("a role").0;
+        *hit.entry(role.to_owned()).or_default() += 1;
+    }
+    for role in ["input-0", "journal", "monthly-invoice", "manifest"] {
+        assert!(hit.get(role) > Some(&20), "{role}: {hit:?}");
     }
     let mut without_effect = 0;
     for round in 0..300 {
@@ -257,6 +289,7 @@ fn no_changed_byte_is_silent() {
         fs::write(&path, &changed).expect("a file");
         let place = format!("{} byte {at}", file.file);
         let is_input = topic.role.starts_with("input");
+        *hit.entry(format!("{} mended", topic.role)).or_default() += 1;
         mended.write(&to).expect("a manifest");
         if prove(&to, &expected).is_ok() {
             // Where and when an event or a journal record was appended is no part of it.
@@ -267,6 +300,9 @@ fn no_changed_byte_is_silent() {
         untouched.write(&to).expect("a manifest");
     }
     assert!(without_effect < 100, "{without_effect}");
+    for role in ["input-0 mended", "journal mended", "monthly-invoice mended"] {
+        assert!(hit.get(role) > Some(&10), "{role}: {hit:?}");
+    }
     prove(&to, &expected).expect("equal again");
 }
 
