@@ -5,10 +5,12 @@
 //! made here without a log: the partitions of the processor fold the events and write their journal.
 //! Target: a million events a second on one core.
 
+mod generated;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant as WallInstant};
 
@@ -33,32 +35,23 @@ use meterfold::wire::rate_book;
 use meterfold::wire::record_bytes::{self, Header, LogRecord};
 use meterfold::wire::span::Text;
 
+use generated::{BOOK, PROGRAM, directory, events_and_teams, generate};
+
 /// As in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_meterfold");
-const BOOK: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/schemas/rates/aps-example.json"
-);
 const PARTITIONS: u16 = 2;
 const COMMIT_EVENTS: usize = 50_000;
 const ROUNDS: usize = 2;
 const JSON: &[u8] = b"application/cloudevents+json";
 
 fn main() {
-    let numbers: Vec<u64> = std::env::args()
-        .skip(1)
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let (events, teams) = match numbers[..] {
-        [events, teams] => (events, teams),
-        _ => (4_000_000, 100_000),
-    };
-    let directory = std::env::temp_dir().join(format!("meterfold-bench-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a temporary directory");
-    let lines = generate(&directory, events, teams);
+    let (events, teams) = events_and_teams((4_000_000, 100_000));
+    let directory = directory();
+    let lines = directory.join("events.ndjson");
+    let arguments = ["--months", "2026-01..2026-01", "--seed", "1"];
+    generate(&lines, (events, teams), &arguments);
     let archive = directory.join("archive");
     let folded = make_archive(&lines, &archive);
     fs::remove_file(&lines).expect("to remove");
@@ -113,19 +106,6 @@ fn cpu() -> Duration {
     let fields = fields.split_whitespace().skip(11).take(4);
     let ticks = fields.map(|field| field.parse::<u64>().expect("a number"));
     Duration::from_millis(ticks.sum::<u64>() * 10)
-}
-
-fn generate(directory: &Path, events: u64, teams: u64) -> PathBuf {
-    let path = directory.join("events.ndjson");
-    let status = Command::new(PROGRAM)
-        .args(["generate", "--months", "2026-01..2026-01", "--seed", "1"])
-        .args(["--events", &events.to_string()])
-        .args(["--teams", &teams.to_string(), "--out"])
-        .arg(&path)
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.expect("the program starts").success());
-    path
 }
 
 fn config(directory: &Path) -> PathBuf {

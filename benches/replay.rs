@@ -6,6 +6,8 @@
 //! `DUCKDB_PYTHON` names; `make bench` sees to that. Targets: DuckDB's rate with as many threads;
 //! memory below 1 GiB, and flat from 1 to 10 million events of the same teams.
 
+mod generated;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,15 +17,12 @@ use std::time::{Duration, Instant as WallInstant};
 
 use meterfold::files::input::Input;
 
+use generated::{BOOK, PROGRAM, directory, events_and_teams};
+
 /// As in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_meterfold");
-const BOOK: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/schemas/rates/aps-example.json"
-);
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/duckdb_count.py");
 
 /// What a run took.
@@ -34,16 +33,8 @@ struct Took {
 }
 
 fn main() {
-    let numbers: Vec<u64> = std::env::args()
-        .skip(1)
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let (events, teams) = match numbers[..] {
-        [events, teams] => (events, teams),
-        _ => (10_000_000, 1_000_000),
-    };
-    let directory = std::env::temp_dir().join(format!("meterfold-bench-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a temporary directory");
+    let (events, teams) = events_and_teams((10_000_000, 1_000_000));
+    let directory = directory();
     let lines = generate(&directory, "events.ndjson", events, teams);
     println!(
         "{events} events of {teams} teams, {} MB of NDJSON",
@@ -114,24 +105,9 @@ fn row(name: &str, threads: usize, events: u64, took: Took) {
 
 fn generate(directory: &Path, name: &str, events: u64, teams: u64) -> PathBuf {
     let path = directory.join(name);
-    let (events, teams) = (events.to_string(), teams.to_string());
-    let status = Command::new(PROGRAM)
-        .args([
-            "generate",
-            "--events",
-            &events,
-            "--teams",
-            &teams,
-            "--months",
-            "2026-01..2026-02",
-        ])
-        .args(["--seed", "7", "--duplicates", "1", "--out"])
-        .arg(&path)
-        .status();
-    assert!(
-        status.expect("the program runs").success(),
-        "generate failed"
-    );
+    let arguments = ["--months", "2026-01..2026-02", "--seed", "7"];
+    let arguments = [&arguments[..], &["--duplicates", "1"]].concat();
+    generated::generate(&path, (events, teams), &arguments);
     path
 }
 

@@ -99,47 +99,17 @@ fn another_price_makes_the_difference_that_follows_from_the_lines() {
 #[test]
 fn another_charge_of_one_meter_is_seen_in_tokens_and_money() {
     let events = [
-        event(
-            "postpay",
-            "a",
-            "offering-enrolled",
-            json!({"offering": "postpay", "country": "US", "payment_method": "credit_card", "good_standing": true}),
-        ),
-        event("hub", "a", "hub-created", json!({"hub_id": "h"})),
-        event("app", "a", "app-migrated", json!({"app_id": "app"})),
-        event(
-            "runs",
-            "a",
-            "api-call",
-            json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 3600}),
-        ),
-        event(
-            "jobs",
-            "a",
-            "api-call",
-            json!({"app_id": "app", "api": "model_derivative", "method": "POST", "path": "/modelderivative/v2/designdata/job", "source_format": "rvt", "quantity": 7}),
-        ),
-        event(
-            "prepay",
-            "b",
-            "offering-enrolled",
-            json!({"offering": "prepay"}),
-        ),
-        event("hub", "b", "hub-created", json!({"hub_id": "h"})),
-        event("app", "b", "app-migrated", json!({"app_id": "app"})),
+        enrolled("a", "postpay"),
+        hub("a"),
+        app("a"),
+        runs("a", 3_600),
+        complex_jobs("a", 7),
+        enrolled("b", "prepay"),
+        hub("b"),
+        app("b"),
         event("buy", "b", "tokens-purchased", json!({"tokens": 100})),
-        event(
-            "jobs",
-            "b",
-            "api-call",
-            json!({"app_id": "app", "api": "model_derivative", "method": "POST", "path": "/modelderivative/v2/designdata/job", "source_format": "rvt", "quantity": 2}),
-        ),
-        event(
-            "free",
-            "c",
-            "offering-enrolled",
-            json!({"offering": "free"}),
-        ),
+        complex_jobs("b", 2),
+        enrolled("c", "free"),
     ];
     let run = Run::of_events(&events);
     let mut book: Value = serde_json::from_str(EXAMPLE_BOOK).expect("JSON");
@@ -198,26 +168,11 @@ a     2026-01  USD       42.00    51.00        9.00
 #[test]
 fn a_refusal_under_the_other_book_is_told() {
     let events = [
-        event(
-            "postpay",
-            "a",
-            "offering-enrolled",
-            json!({"offering": "postpay", "country": "US", "payment_method": "credit_card", "good_standing": true}),
-        ),
-        event(
-            "prepay",
-            "a",
-            "offering-enrolled",
-            json!({"offering": "prepay"}),
-        ),
-        event("hub", "a", "hub-created", json!({"hub_id": "h"})),
-        event("app", "a", "app-migrated", json!({"app_id": "app"})),
-        event(
-            "runs",
-            "a",
-            "api-call",
-            json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": 720}),
-        ),
+        enrolled("a", "postpay"),
+        enrolled("a", "prepay"),
+        hub("a"),
+        app("a"),
+        runs("a", 720),
     ];
     let run = Run::of_events(&events);
     let mut book: Value = serde_json::from_str(EXAMPLE_BOOK).expect("JSON");
@@ -331,6 +286,31 @@ fn launch_card(book: &mut Value) -> &mut Value {
     let cards = book["cards"].as_array_mut().expect("cards");
     let launch = cards.iter_mut().find(|card| card["regime"] == "tiers");
     launch.expect("the launch card")
+}
+
+/// What postpay asks for is told for every offering; the others ignore it.
+fn enrolled(team: &str, offering: &str) -> String {
+    let data = json!({"offering": offering, "country": "US", "payment_method": "credit_card", "good_standing": true});
+    event(offering, team, "offering-enrolled", data)
+}
+
+fn hub(team: &str) -> String {
+    event("hub", team, "hub-created", json!({"hub_id": "h"}))
+}
+
+fn app(team: &str) -> String {
+    event("app", team, "app-migrated", json!({"app_id": "app"}))
+}
+
+fn runs(team: &str, seconds: u64) -> String {
+    let data =
+        json!({"app_id": "app", "api": "automation", "engine": "autocad", "quantity": seconds});
+    event("runs", team, "api-call", data)
+}
+
+fn complex_jobs(team: &str, jobs: u64) -> String {
+    let data = json!({"app_id": "app", "api": "model_derivative", "method": "POST", "path": "/modelderivative/v2/designdata/job", "source_format": "rvt", "quantity": jobs});
+    event("jobs", team, "api-call", data)
 }
 
 /// An event of 10 January.
