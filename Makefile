@@ -20,7 +20,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## check for the tools that are needed; install what is missing (as root) or say how
-	@.ci/setup cargo-deny kafka registry chart image browser
+	@.ci/setup cargo-deny kafka registry s3 chart image browser
 
 build: ## compile the program
 	@.ci/setup
@@ -37,7 +37,7 @@ demo-kafka: ## two months of 300 teams through a real Apache Kafka
 	@.ci/demo-kafka $(meterfold) $(demo_kafka_dir)
 
 test: ## everything that a change must pass: lint, then all tests
-	@.ci/timed setup .ci/setup cargo-deny kafka registry chart image browser
+	@.ci/timed setup .ci/setup cargo-deny kafka registry s3 chart image browser
 	@.ci/timed lint .ci/lint
 	@.ci/timed build cargo test --release --locked --no-run
 	@.ci/timed tests cargo test --release --locked --no-fail-fast

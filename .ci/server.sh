@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the scripts of the Java servers need (kafka/broker, registry/server). A server lives in a
+# What the scripts of servers need (kafka/broker, registry/server, s3/server). A server lives in a
 # directory `dir`: log, pid and files of its own. It listens on 127.0.0.1 only.
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/meterfold"
@@ -14,13 +14,13 @@ die() {
 # The value of an option that needs one: needs --port "$@"
 needs() { [ $# -ge 3 ] || die "$1 needs a value"; }
 
-# Java in the background, its output in the log; waits for the line that says that it answers.
+# A program in the background, its output in the log; waits for the line that says that it answers.
 launch() {
     ready=$1
     shift
-    java=$(command -v java) || die 'java is missing: run .ci/setup kafka registry'
+    command -v "$1" >/dev/null || die "$1 is missing: run .ci/setup kafka registry s3"
     : >"$dir/log"
-    nohup "$java" "$@" >>"$dir/log" 2>&1 </dev/null &
+    nohup "$@" >>"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
     rounds=0
     until grep -q "$ready" "$dir/log"; do
@@ -83,4 +83,12 @@ is_free() {
     [ -r /proc/net/tcp ] || return 0
     hex=$(printf '%04X' "$1")
     ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q "^ *[0-9]*: [0-9A-F]*:$hex "
+}
+
+# Makes `ca.pem` and `key.pem`. The certificate signs itself, so it is its own authority.
+make_certificate() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=meterfold test server' \
+        -addext 'subjectAltName=IP:127.0.0.1,DNS:localhost' \
+        -keyout "$dir/key.pem" -out "$dir/ca.pem" >"$dir/openssl.log" 2>&1 ||
+        die "openssl made no certificate: $(cat "$dir/openssl.log")"
 }
