@@ -17,9 +17,9 @@ use std::time::{Duration, Instant as WallInstant};
 use meterfold::billing::derived_event::DerivedKind;
 use meterfold::billing::rate_book::RateBook;
 use meterfold::billing::time::Instant;
-use meterfold::files::archive::Owner;
 use meterfold::files::archive::reader::ArchiveEvidence;
 use meterfold::files::archive::writer::ArchiveWriter;
+use meterfold::files::archive::{Location, Owner};
 use meterfold::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
 use meterfold::ports::{Batch, Original, Piece, Record, Slot};
 use meterfold::processor::audit::in_parallel;
@@ -242,7 +242,8 @@ impl Producing {
             number,
             partition: opened.expect("an empty store"),
             decoder: RecordDecoder::new(rules, Arc::new(Schemas::built_in())),
-            writer: ArchiveWriter::open(archive, &owner, number).expect("a directory"),
+            writer: ArchiveWriter::open(&Location::Directory(archive.to_owned()), &owner, number)
+                .expect("a directory"),
             waiting: Kept::default(),
             clock: None,
             journal: Kept::default(),

@@ -13,8 +13,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use meterfold::billing::time::Month;
-use meterfold::files::archive::Manifest;
 use meterfold::files::archive::reader::ArchiveEvidence;
+use meterfold::files::archive::{Location, Manifest};
 use meterfold::processor::audit::{self, Identity, Scope, Stop, Work, chain};
 use meterfold::store::memory::MemoryStore;
 
@@ -258,15 +258,16 @@ fn no_changed_byte_is_silent() {
     for role in ["input-0", "journal", "monthly-invoice", "manifest"] {
         assert!(hit.get(role) > Some(&20), "{role}: {hit:?}");
     }
+    let location = Location::Directory(to.clone());
     let mut without_effect = 0;
     for round in 0..300 {
         let partition = (round % usize::from(PARTITIONS)) as u16;
         let read = || {
-            Manifest::read(&to, partition)
+            Manifest::read(&location, partition)
                 .expect("a manifest")
                 .expect("it is there")
         };
-        let (untouched, mut mended) = (read(), read());
+        let (mut untouched, mut mended) = (read(), read());
         let folded_again = |role: &str| !role.starts_with("snapshot");
         let mut topics: Vec<_> = mended
             .topics
@@ -290,14 +291,14 @@ fn no_changed_byte_is_silent() {
         let place = format!("{} byte {at}", file.file);
         let is_input = topic.role.starts_with("input");
         *hit.entry(format!("{} mended", topic.role)).or_default() += 1;
-        mended.write(&to).expect("a manifest");
+        mended.write(&location).expect("a manifest");
         if prove(&to, &expected).is_ok() {
             // Where and when an event or a journal record was appended is no part of it.
             assert!(is_in_head && !is_input, "{place} is silent");
             without_effect += 1;
         }
         fs::write(&path, &before).expect("a file");
-        untouched.write(&to).expect("a manifest");
+        untouched.write(&location).expect("a manifest");
     }
     assert!(without_effect < 100, "{without_effect}");
     for role in ["input-0 mended", "journal mended", "monthly-invoice mended"] {

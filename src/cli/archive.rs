@@ -8,7 +8,7 @@ use clap::Args;
 use crate::billing::derived_event::DerivedKind;
 use crate::files::archive::reader::ArchiveEvidence;
 use crate::files::archive::writer::ArchiveWriter;
-use crate::files::archive::{ArchiveError, Owner};
+use crate::files::archive::{ArchiveError, Location, Owner};
 use crate::files::workspace::Hold;
 use crate::kafka::evidence::KafkaEvidence;
 use crate::ports::Store;
@@ -22,28 +22,31 @@ use super::failure::Failure;
 use super::scratch::Scratch;
 use super::streams;
 
-/// Copy what audits need beyond Kafka's retention into a directory
+/// Copy what audits need beyond Kafka's retention into a directory or a bucket
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   meterfold archive --config meterfold.toml --to /archive
+  meterfold archive --config meterfold.toml --to s3://bucket/archive
 
 Copies the journal and, up to its newest commit, inputs, published events and dead letters of each
 partition, compressed, with a manifest that names the digest of every file. What was copied is then
 folded again, and where a commit closed a month the state is kept too; where inputs had expired
 before the first copy, that of the changelog. Run it as often as you like: it goes on where it
-ended, also after it was killed, and changes no file that it has written.
+ended, also after it was killed, and changes no file that it has written. A bucket is one that
+speaks S3; AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the
+environment say where it is and who asks (docs/audit.md).
 
 Exit codes: 0 copied, 1 failure while running, 2 bad usage, 3 the copy does not prove itself,
-4 configuration wrong or an archive of something else, 5 brokers unreachable, 6 access refused,
-10 what follows in the archive is gone from Kafka.")]
+4 configuration wrong, an archive of something else or no such bucket, 5 brokers or S3 unreachable,
+6 access refused, 10 what follows in the archive is gone from Kafka.")]
 pub struct ArchiveArgs {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
     timeout: TimeoutArgs,
-    /// Where the archive lies, or begins.
-    #[arg(long, value_name = "DIR")]
+    /// Where the archive lies, or begins: a directory, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "DIR|URL")]
     to: PathBuf,
     /// Partitions that are worked on at once [default: one a processor].
     #[arg(long, value_name = "N", value_parser = parse_threads)]
@@ -60,23 +63,20 @@ struct Added {
 
 pub fn run(args: ArchiveArgs) -> Result<(), Failure> {
     let config = args.config.load()?;
+    let to = Location::at(&args.to)?;
     let evidence = args.timeout.evidence(&config)?;
-    let hold = Hold::take(&args.to).map_err(|error| Failure::failed(error.to_string()))?;
-    let _hold = hold.ok_or_else(|| {
-        let to = args.to.display();
-        Failure::failed(format!(
-            "{to}: another archive command writes there; wait for its end"
-        ))
-    })?;
+    let _hold = match &to {
+        Location::Directory(directory) => Some(hold(directory)?),
+        // Of two that write there one finds its manifest replaced.
+        Location::Bucket(_) => None,
+    };
     let expected = identity(&config);
     let scratch = Scratch::new()?;
     let progress = Progress::begin(0)?;
     let partitions: Vec<u16> = (0..expected.partition_count).collect();
     let threads = args.threads.unwrap_or_else(default_threads);
     let archived = in_parallel(&partitions, threads, |partition| {
-        archive(
-            &evidence, *partition, &expected, &args.to, &scratch, &progress,
-        )
+        archive(&evidence, *partition, &expected, &to, &scratch, &progress)
     });
     progress.finish()?;
     for added in archived {
@@ -97,11 +97,22 @@ pub fn run(args: ArchiveArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Keeps other archive commands away from a directory.
+fn hold(directory: &Path) -> Result<Hold, Failure> {
+    let hold = Hold::take(directory).map_err(|error| Failure::failed(error.to_string()))?;
+    hold.ok_or_else(|| {
+        let directory = directory.display();
+        Failure::failed(format!(
+            "{directory}: another archive command writes there; wait for its end"
+        ))
+    })
+}
+
 fn archive(
     evidence: &KafkaEvidence,
     partition: u16,
     expected: &Identity,
-    to: &Path,
+    to: &Location,
     scratch: &Scratch,
     progress: &Progress,
 ) -> Result<Added, Failure> {

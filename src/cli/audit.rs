@@ -64,7 +64,7 @@ pub struct AuditArgs {
     )]
     month: Option<Month>,
     /// Read what `meterfold archive` copied there instead of Kafka.
-    #[arg(long, value_name = "DIR", conflicts_with = "timeout")]
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "timeout")]
     archive: Option<PathBuf>,
     /// Partitions that are worked on at once [default: one a processor].
     #[arg(long, value_name = "N", value_parser = parse_threads)]

@@ -98,6 +98,7 @@ impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Failure {
         let code = match &error {
             ArchiveError::Damaged { .. } => 3,
+            ArchiveError::Location(_) => 2,
             ArchiveError::Foreign(_) => 4,
             ArchiveError::Late(_) => 10,
             ArchiveError::Io { .. } => 1,

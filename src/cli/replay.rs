@@ -75,7 +75,7 @@ pub struct ReplayArgs {
     /// Fold what `meterfold archive` copied there, with --what-if.
     #[arg(
         long,
-        value_name = "DIR",
+        value_name = "DIR|URL",
         requires = "what_if",
         conflicts_with = "timeout"
     )]

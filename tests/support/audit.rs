@@ -16,22 +16,25 @@ pub struct Audited {
 
 /// With the configuration of instance 7, so that it is nobody who runs.
 pub fn audit(setup: &Setup, arguments: &[&str]) -> Audited {
-    let output = Command::new(env!("CARGO_BIN_EXE_meterfold"))
-        .args(["audit", "--json", "--config"])
-        .arg(setup.config(7))
-        .args(arguments)
-        .output()
-        .expect("the program starts");
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    Audited {
-        code: output.status.code(),
-        report,
-        error: error.lines().last().unwrap_or_default().to_owned(),
-    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meterfold"));
+    command.args(["audit", "--json", "--config"]);
+    command.arg(setup.config(7)).args(arguments);
+    Audited::of(&mut command)
 }
 
 impl Audited {
+    /// What an `audit --json` comes to.
+    pub fn of(command: &mut Command) -> Audited {
+        let output = command.output().expect("the program starts");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        Audited {
+            code: output.status.code(),
+            report,
+            error: error.lines().last().unwrap_or_default().to_owned(),
+        }
+    }
+
     #[track_caller]
     pub fn assert(&self, place: &str, code: i32, words: &[&str]) {
         let Audited { report, error, .. } = self;

@@ -56,7 +56,7 @@ pub struct ExplainArgs {
     #[arg(long, conflicts_with_all = OF_LOG)]
     pub allow_clock_jump: bool,
     /// Explain what `meterfold archive` copied there.
-    #[arg(long, value_name = "DIR", conflicts_with = "timeout")]
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "timeout")]
     pub archive: Option<PathBuf>,
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -1,12 +1,9 @@
 //! The manifest of a partition's archive: two lines, an object and the digest of its bytes.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveError, damaged, folder, io_error};
+use super::bucket::Revision;
+use super::{ArchiveError, Location, damaged, folder};
 
 const FILE: &str = "manifest.ndjson";
 const VERSION: u32 = 1;
@@ -29,6 +26,9 @@ pub struct Manifest {
     /// The newest commit that is archived whole, as a committed offset has it; empty: none is.
     pub head: String,
     pub topics: Vec<Archived>,
+    /// What was read or written last.
+    #[serde(skip)]
+    revision: Option<Revision>,
 }
 
 /// What is kept of a topic, or of the state after a commit.
@@ -65,15 +65,16 @@ impl Manifest {
             partition,
             head: String::new(),
             topics: Vec::new(),
+            revision: None,
         }
     }
 
     /// None: nothing is archived of the partition.
-    pub fn read(archive: &Path, partition: u16) -> Result<Option<Manifest>, ArchiveError> {
-        let path = path(archive, partition);
-        let text = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(io_error(&path))?,
+    pub fn read(archive: &Location, partition: u16) -> Result<Option<Manifest>, ArchiveError> {
+        let file = file(partition);
+        let path = archive.path(&file);
+        let Some((text, revision)) = archive.read_revision(&file)? else {
+            return Ok(None);
         };
         let end = text.iter().position(|byte| *byte == b'\n');
         let (object, rest) = text.split_at(end.map_or(text.len(), |end| end + 1));
@@ -81,24 +82,26 @@ impl Manifest {
             let reason = "its last line is not the digest of its first";
             return Err(damaged(&path, reason));
         }
-        let manifest: Manifest =
+        let mut manifest: Manifest =
             serde_json::from_slice(object).map_err(|error| damaged(&path, error.to_string()))?;
         if (manifest.version, manifest.partition) != (VERSION, partition) {
             let reason = "it is of another version or partition";
             return Err(damaged(&path, reason));
         }
+        manifest.revision = revision;
         Ok(Some(manifest))
     }
 
-    /// Puts it in the place of the one before.
-    pub fn write(&self, archive: &Path) -> Result<(), ArchiveError> {
-        let path = path(archive, self.partition);
-        let mut text =
-            serde_json::to_vec(self).map_err(|error| damaged(&path, error.to_string()))?;
+    /// Puts it in the place of the one before; fails if that was replaced meanwhile.
+    pub fn write(&mut self, archive: &Location) -> Result<(), ArchiveError> {
+        let file = file(self.partition);
+        let mut text = serde_json::to_vec(self)
+            .map_err(|error| damaged(&archive.path(&file), error.to_string()))?;
         text.push(b'\n');
         let digest = seal(&text);
         text.extend_from_slice(digest.as_bytes());
-        write_whole(&path, &text)
+        self.revision = archive.replace(&file, text, self.revision.take())?;
+        Ok(())
     }
 
     pub fn find(&self, role: &str) -> Option<&Archived> {
@@ -106,22 +109,8 @@ impl Manifest {
     }
 }
 
-/// Writes a file under a name that it has only once it is whole and on disk.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
-    let unfinished = path.with_extension("unfinished");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(io_error(path))
-}
-
-fn path(archive: &Path, partition: u16) -> PathBuf {
-    folder(archive, partition).join(FILE)
+fn file(partition: u16) -> String {
+    format!("{}/{FILE}", folder(partition))
 }
 
 fn seal(object: &[u8]) -> String {

@@ -1,10 +1,13 @@
-//! An archive: what an audit needs of each partition, in files that outlive the log's retention.
+//! An archive: what an audit needs of each partition, in files that outlive the log's retention, in a
+//! directory or a bucket ([`Location`]).
 //!
 //! A folder `partition-0` and so on holds for each topic files of consecutive records (canonical
 //! bytes, each behind its length in 4 bytes, compressed with zstd) and `manifest.ndjson`, which
 //! names every file with its records and its BLAKE3 digest. Files are never changed; the manifest is
-//! replaced by a rename after each new one, so what it names is whole whenever a copy is cut short.
+//! replaced as a whole after each new one, so what it names is whole whenever a copy is cut short.
 
+mod bucket;
+mod location;
 mod manifest;
 pub mod reader;
 pub mod writer;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ports::evidence::Topic;
 
+pub use location::Location;
 pub use manifest::{Manifest, Owner};
 
 /// Bytes of records in a file, before they are compressed, unless one record is larger.
@@ -28,9 +32,12 @@ pub enum ArchiveError {
     /// Bytes that are not those that were written.
     #[error("{path}: {reason}", path = path.display())]
     Damaged { path: PathBuf, reason: String },
-    /// Of another cluster, application or shape.
+    /// Of another cluster, application or shape, or in no bucket that there is.
     #[error("{0}")]
     Foreign(String),
+    /// Neither a directory nor the name of a bucket.
+    #[error("{0}")]
+    Location(String),
     /// The log no longer holds what follows in the archive.
     #[error("{0}")]
     Late(String),
@@ -39,8 +46,8 @@ pub enum ArchiveError {
 }
 
 /// The folder of a partition.
-fn folder(archive: &Path, partition: u16) -> PathBuf {
-    archive.join(format!("partition-{partition}"))
+fn folder(partition: u16) -> String {
+    format!("partition-{partition}")
 }
 
 /// How a topic is called in manifests and file names, whatever it is called in the log.

@@ -1,8 +1,6 @@
 //! An archive as evidence. Every file that is read is compared with its digest first.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::ports::evidence::{Evidence, EvidenceError, Records, Stretch, Topic};
@@ -10,16 +8,17 @@ use crate::wire::meta::Witness;
 use crate::wire::record_bytes;
 
 use super::manifest::{Archived, ArchivedFile, Manifest, Owner};
-use super::{ArchiveError, damaged, folder, io_error, role};
+use super::{ArchiveError, Location, damaged, folder, role};
 
 pub struct ArchiveEvidence {
-    archive: PathBuf,
+    archive: Location,
     owner: Owner,
     manifests: BTreeMap<u16, Manifest>,
 }
 
 pub struct ArchiveRecords {
-    folder: PathBuf,
+    archive: Location,
+    folder: String,
     archived: Archived,
     stretch: Stretch,
     /// Index of the next file.
@@ -32,13 +31,13 @@ pub struct ArchiveRecords {
 impl ArchiveEvidence {
     /// Of all partitions, whose manifests must agree.
     pub fn open(archive: &Path, partition_count: u16) -> Result<ArchiveEvidence, ArchiveError> {
+        let archive = &Location::at(archive)?;
         let mut found: Option<ArchiveEvidence> = None;
         for partition in 0..partition_count {
             let manifest = Manifest::read(archive, partition)?.ok_or_else(|| {
                 ArchiveError::Foreign(format!(
-                    "{}: nothing is archived of partition {partition}; name the right directory, or \
-                     finish meterfold archive",
-                    archive.display()
+                    "{archive}: nothing is archived of partition {partition}; name the right place, or finish \
+                     meterfold archive"
                 ))
             })?;
             match &mut found {
@@ -47,7 +46,7 @@ impl ArchiveEvidence {
                     evidence.manifests.insert(partition, manifest);
                 }
                 Some(_) => {
-                    let path = folder(archive, partition);
+                    let path = archive.path(&folder(partition));
                     let reason = "it belongs to another cluster or application than partition 0";
                     return Err(damaged(&path, reason));
                 }
@@ -57,9 +56,9 @@ impl ArchiveEvidence {
     }
 
     /// Of one partition, as `manifest` has it.
-    pub fn of(archive: &Path, manifest: Manifest) -> ArchiveEvidence {
+    pub fn of(archive: &Location, manifest: Manifest) -> ArchiveEvidence {
         ArchiveEvidence {
-            archive: archive.to_owned(),
+            archive: archive.clone(),
             owner: manifest.owner.clone(),
             manifests: BTreeMap::from([(manifest.partition, manifest)]),
         }
@@ -79,7 +78,7 @@ impl ArchiveEvidence {
 
     fn manifest(&self, partition: u16) -> Result<&Manifest, EvidenceError> {
         self.manifests.get(&partition).ok_or_else(|| {
-            let place = folder(&self.archive, partition);
+            let place = self.archive.path(&folder(partition));
             EvidenceError::Failed(format!("{}: was not opened", place.display()))
         })
     }
@@ -106,10 +105,10 @@ impl Evidence for ArchiveEvidence {
     }
 
     fn verify(&self, partition: u16) -> Result<(), EvidenceError> {
-        let folder = folder(&self.archive, partition);
+        let folder = folder(partition);
         let topics = self.manifest(partition)?.topics.iter();
         for (archived, file) in topics.flat_map(|it| it.files.iter().map(move |file| (it, file))) {
-            compressed(&folder, archived, file)?;
+            compressed(&self.archive, &folder, archived, file)?;
         }
         Ok(())
     }
@@ -140,7 +139,8 @@ impl Evidence for ArchiveEvidence {
         });
         let from = stretch.from.unwrap_or(archived.first);
         Ok(ArchiveRecords {
-            folder: folder(&self.archive, partition),
+            archive: self.archive.clone(),
+            folder: folder(partition),
             file: archived.files.partition_point(|file| file.last < from),
             archived,
             stretch,
@@ -168,8 +168,7 @@ impl Records for ArchiveRecords {
             let (at, end) = self.place()?;
             self.at = end;
             let Some(offset) = record_bytes::offset(&self.bytes[at..end]) else {
-                let path = self.folder.join(&self.archived.role);
-                return Err(damaged(&path, "a record without an offset").into());
+                return Err(damaged(&self.path(), "a record without an offset").into());
             };
             if self.stretch.from.is_some_and(|from| offset < from) {
                 continue;
@@ -195,7 +194,8 @@ impl ArchiveRecords {
         let Some(file) = self.archived.files.get(self.file) else {
             return Ok(false);
         };
-        read_file(&self.folder, &self.archived, file, &mut self.bytes)?;
+        let (archive, folder) = (&self.archive, &self.folder);
+        read_file(archive, folder, &self.archived, file, &mut self.bytes)?;
         self.at = 0;
         self.file += 1;
         Ok(true)
@@ -208,31 +208,32 @@ impl ArchiveRecords {
             let length = u32::from_be_bytes(*length) as usize;
             (length <= rest.len()).then(|| (self.at + 4, self.at + 4 + length))
         });
-        place.ok_or_else(|| {
-            let path = self.folder.join(&self.archived.role);
-            damaged(&path, "a record ends beyond its file").into()
-        })
+        place.ok_or_else(|| damaged(&self.path(), "a record ends beyond its file").into())
+    }
+
+    fn path(&self) -> PathBuf {
+        let role = &self.archived.role;
+        self.archive.path(&format!("{}/{role}", self.folder))
     }
 }
 
 /// A file as it lies there, which must be the one that the manifest names.
 fn compressed(
-    folder: &Path,
+    archive: &Location,
+    folder: &str,
     archived: &Archived,
     file: &ArchivedFile,
 ) -> Result<Vec<u8>, EvidenceError> {
-    let path = folder.join(&file.file);
-    let place = format!("{} offsets {} to {}", archived.name, file.first, file.last);
-    let compressed = match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let reason = format!("{place}: the manifest names it, and it is not there");
-            return Err(damaged(&path, reason).into());
-        }
-        read => read.map_err(io_error(&path))?,
+    let name = format!("{folder}/{}", file.file);
+    let differs = |reason: &str| {
+        let place = format!("{} offsets {} to {}", archived.name, file.first, file.last);
+        damaged(&archive.path(&name), format!("{place}: {reason}"))
     };
+    let compressed = archive.read(&name)?;
+    let compressed =
+        compressed.ok_or_else(|| differs("the manifest names it, and it is not there"))?;
     if blake3::hash(&compressed).to_hex().as_str() != file.blake3 {
-        let reason = format!("{place}: its bytes are not those of the manifest");
-        return Err(damaged(&path, reason).into());
+        return Err(differs("its bytes are not those of the manifest").into());
     }
     Ok(compressed)
 }
@@ -240,13 +241,15 @@ fn compressed(
 /// Reads the records of a file into `bytes`, whose memory is used again. The file must be the one
 /// that the manifest names.
 fn read_file(
-    folder: &Path,
+    archive: &Location,
+    folder: &str,
     archived: &Archived,
     file: &ArchivedFile,
     bytes: &mut Vec<u8>,
 ) -> Result<(), EvidenceError> {
-    let compressed = compressed(folder, archived, file)?;
-    let unreadable = |error: String| damaged(&folder.join(&file.file), error);
+    let compressed = compressed(archive, folder, archived, file)?;
+    let path = || archive.path(&format!("{folder}/{}", file.file));
+    let unreadable = |error: String| damaged(&path(), error);
     let length = usize::try_from(file.record_bytes).unwrap_or(usize::MAX);
     bytes.clear();
     bytes
@@ -263,9 +266,10 @@ impl From<ArchiveError> for EvidenceError {
         match error {
             ArchiveError::Evidence(error) => error,
             ArchiveError::Damaged { .. } => EvidenceError::Damaged(error.to_string()),
-            ArchiveError::Io { .. } | ArchiveError::Foreign(_) | ArchiveError::Late(_) => {
-                EvidenceError::Failed(error.to_string())
-            }
+            ArchiveError::Io { .. }
+            | ArchiveError::Foreign(_)
+            | ArchiveError::Location(_)
+            | ArchiveError::Late(_) => EvidenceError::Failed(error.to_string()),
         }
     }
 }

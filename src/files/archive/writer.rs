@@ -1,20 +1,17 @@
 //! Adds to the archive of a partition: what follows of a topic, and the state after a commit.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use crate::billing::time::Instant;
 use crate::ports::evidence::{Records, Stretch, Topic};
 use crate::wire::record_bytes::{self, LogRecord};
 
-use super::manifest::{Archived, ArchivedFile, Manifest, Owner, write_whole};
-use super::{ArchiveError, FILE_BYTES_MAX, damaged, folder, io_error, role};
+use super::manifest::{Archived, ArchivedFile, Manifest, Owner};
+use super::{ArchiveError, FILE_BYTES_MAX, Location, damaged, folder, io_error, role};
 
 const COMPRESSION_LEVEL: i32 = 3;
 
 /// The archive of one partition, under the hands of its only writer.
 pub struct ArchiveWriter {
-    archive: PathBuf,
+    archive: Location,
     manifest: Manifest,
 }
 
@@ -39,17 +36,15 @@ struct Filling {
 impl ArchiveWriter {
     /// Goes on where an earlier copy ended, or begins.
     pub fn open(
-        archive: &Path,
+        archive: &Location,
         owner: &Owner,
         partition: u16,
     ) -> Result<ArchiveWriter, ArchiveError> {
-        let folder = folder(archive, partition);
-        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
         let manifest = match Manifest::read(archive, partition)? {
             Some(manifest) if manifest.owner != *owner => {
                 return Err(ArchiveError::Foreign(format!(
-                    "{} holds the archive of {:?}, not of {owner:?}; give another directory",
-                    folder.display(),
+                    "{} holds the archive of {:?}, not of {owner:?}; give another place",
+                    archive.path(&folder(partition)).display(),
                     manifest.owner
                 )));
             }
@@ -57,7 +52,7 @@ impl ArchiveWriter {
             None => Manifest::new(owner.clone(), partition),
         };
         Ok(ArchiveWriter {
-            archive: archive.to_owned(),
+            archive: archive.clone(),
             manifest,
         })
     }
@@ -163,19 +158,22 @@ impl ArchiveWriter {
             offsets,
         } = std::mem::take(filling);
         let (first, last) = offsets.unwrap_or_default();
-        let file = format!("{role}.{first:020}.zst");
-        let path = folder(&self.archive, self.manifest.partition).join(&file);
-        let compressed =
-            zstd::bulk::compress(&bytes, COMPRESSION_LEVEL).map_err(io_error(&path))?;
-        write_whole(&path, &compressed)?;
+        let folder = folder(self.manifest.partition);
+        let compressed = zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)
+            .map_err(io_error(&self.archive.path(&folder)))?;
+        let digest = blake3::hash(&compressed).to_hex().to_string();
+        let file = self.archive.file_name(role, first, &digest);
+        let file_bytes = compressed.len() as u64;
+        self.archive
+            .write(&format!("{folder}/{file}"), compressed)?;
         Ok(ArchivedFile {
             file,
             first,
             last,
             records,
             record_bytes: bytes.len() as u64,
-            file_bytes: compressed.len() as u64,
-            blake3: blake3::hash(&compressed).to_hex().to_string(),
+            file_bytes,
+            blake3: digest,
         })
     }
 }
@@ -228,12 +226,17 @@ impl Default for Filling {
 }
 
 impl Filling {
-    fn push(&mut self, record: &[u8], archive: &Path) -> Result<(), ArchiveError> {
+    fn push(&mut self, record: &[u8], archive: &Location) -> Result<(), ArchiveError> {
         let offset = LogRecord::read(record)
-            .map_err(|fault| damaged(archive, format!("a record to be archived: {fault}")))?
+            .map_err(|fault| {
+                damaged(
+                    &archive.path(""),
+                    format!("a record to be archived: {fault}"),
+                )
+            })?
             .offset;
         let length = u32::try_from(record.len())
-            .map_err(|_| damaged(archive, "a record of 4 GiB or more"))?;
+            .map_err(|_| damaged(&archive.path(""), "a record of 4 GiB or more"))?;
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(record);
         self.records += 1;

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::IntoResponse;
 use meterfold::config::Config;
-use meterfold::files::archive::Manifest;
+use meterfold::files::archive::{Location, Manifest};
 use meterfold::files::avro_container::{Block, ContainerReader, Records};
 use meterfold::http::Authentication;
 use meterfold::http::problem::Problem;
@@ -324,7 +324,7 @@ fn archive_manifest(bytes: &[u8]) -> bool {
     let seal = format!("{{\"blake3\":\"{}\"}}\n", blake3::hash(&text).to_hex());
     text.extend_from_slice(seal.as_bytes());
     fs::write(archive.join("partition-0/manifest.ndjson"), text).expect("a file");
-    let read = Manifest::read(&archive, 0);
+    let read = Manifest::read(&Location::Directory(archive.clone()), 0);
     fs::remove_dir_all(&archive).expect("an empty place");
     read.is_ok_and(|manifest| manifest.is_some())
 }
