@@ -39,9 +39,14 @@ is_running() {
     pid=$(cat "$dir/pid" 2>/dev/null) || return 1
     kill -0 "$pid" 2>/dev/null || return 1
     [ -d /proc/self ] || return 0
-    # Another process may have got the number meanwhile: ours has the directory in its arguments.
-    ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$pid/status" 2>/dev/null &&
-        tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "$dir"
+    if grep -q '^State:[[:space:]]*[ZX]' "/proc/$pid/status" 2>/dev/null; then return 1; fi
+    # Another process may have got the number meanwhile: ours has the directory in its arguments. They
+    # are empty for as long as its program is being loaded.
+    arguments=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+    case $arguments in
+        '' | *"$dir"*) return 0 ;;
+        *) return 1 ;;
+    esac
 }
 
 # In good order; after some seconds by force.
