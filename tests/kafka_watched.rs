@@ -177,14 +177,16 @@ fn boards_have_data_and_alerts_fire() {
     processor.stop();
     scene.wait_until_empty();
     broker.delete_group(&scene.setup.name);
-    processor = scene.start_with(&[("METERFOLD_LINGER_MS", "20000")]);
+    let lingering = [("METERFOLD_LINGER_MS", "20000")];
+    processor = scene.start_with(&lingering);
     prometheus.scrapes(&address(&processor));
     fires("MeterfoldHalted");
     processor.kill();
 
     // Its password is wrong.
     scene.become_user("watched", "wrong");
-    processor = watched(&scene, &prometheus);
+    processor = scene.start_with(&lingering);
+    prometheus.scrapes(&address(&processor));
     fires("MeterfoldKafkaAuthFailing");
     assert_eq!(processor.ended(PATIENCE).code(), Some(6));
 }
