@@ -7,6 +7,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
 use crate::telemetry::Telemetry;
@@ -70,6 +71,19 @@ impl ClientErrors {
         Some(std::mem::take(&mut before.unsaid))
     }
 }
+
+/// Of a client that meets what another one of its worker meets and tells.
+pub struct Unheard;
+
+impl ClientContext for Unheard {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log(level, facility, text);
+    }
+
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Unheard {}
 
 /// Log lines of a client whose errors are heard: a connection that failed comes as one too.
 pub fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {

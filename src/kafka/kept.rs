@@ -42,7 +42,7 @@ impl KeptReader {
     /// watermark.
     pub fn open(
         settings: &ClientConfig,
-        asker: &BaseConsumer,
+        asker: &BaseConsumer<impl ConsumerContext>,
         topic: &str,
         partition: u16,
         from: Option<i64>,
@@ -81,12 +81,13 @@ impl KeptReader {
                     self.next = self.next.max(self.position());
                     break;
                 }
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Some(Err(error)) => {
+                    let denied = RDKafkaErrorCode::TopicAuthorizationFailed;
+                    if error.rdkafka_error_code() == Some(denied) {
                         return Err(LogError::Denied(error.to_string()));
                     }
-                    _ => tracing::warn!(event = "reader_error", "changelog or journal: {error}"),
-                },
+                    // The context has heard it.
+                }
             }
         }
         Ok(self.next)
@@ -105,7 +106,7 @@ impl KeptReader {
 /// The newest committed value of `key`, found from the end; None: no answer in time.
 pub fn newest(
     settings: &ClientConfig,
-    asker: &BaseConsumer,
+    asker: &BaseConsumer<impl ConsumerContext>,
     topic: &str,
     partition: u16,
     key: &[u8],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
-use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -26,6 +26,7 @@ use crate::wire::avro::Schemas;
 use crate::wire::kafka_record::RecordRules;
 
 use super::client;
+use super::client_errors::Unheard;
 use super::derived_format::DerivedFormat;
 use super::input::Inputs;
 use super::kept::{self, KeptReader, watermarks};
@@ -53,7 +54,7 @@ pub struct KafkaLog {
     kept: BTreeMap<u16, KeptReader>,
     pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
-    pub(super) asker: BaseConsumer,
+    pub(super) asker: BaseConsumer<Unheard>,
     pub(super) transactions: Transactions,
     pub(super) schemata: Schemata,
     pub(super) schemas: Arc<Schemas>,
@@ -139,7 +140,7 @@ impl KafkaLog {
             owned: BTreeMap::new(),
             application: config.application.clone(),
             kept: BTreeMap::new(),
-            asker: BaseConsumer::from_config(&asker).map_err(invalid)?,
+            asker: BaseConsumer::from_config_and_context(&asker, Unheard).map_err(invalid)?,
             transactions: Transactions::new(
                 producer,
                 config.topics.clone(),
@@ -193,6 +194,8 @@ impl KafkaLog {
             Some(Err(error)) => self.consumer_error(error)?,
         }
         self.transactions.poll();
+        // Nothing comes but what it has to say, which it would keep.
+        while self.asker.poll(Duration::ZERO).is_some() {}
         Ok(())
     }
 
