@@ -137,9 +137,10 @@ fn an_archive_proves_what_the_log_no_longer_holds() {
 /// A file that is missing, and the journal of another cluster.
 fn refuses_others(setup: &Setup, to: &Path) {
     let archive = to.to_str().expect("text");
+    let location = Location::Directory(to.to_owned());
     let arguments = ["--all", "--month", "2026-01", "--archive", archive];
     let manifest = |partition| {
-        let manifest = Manifest::read(to, partition).expect("a manifest");
+        let manifest = Manifest::read(&location, partition).expect("a manifest");
         manifest.expect("it is there")
     };
     let inputs = manifest(1).find("input-0").cloned();
@@ -153,7 +154,7 @@ fn refuses_others(setup: &Setup, to: &Path) {
     for partition in 0..PARTITIONS {
         let mut manifest = manifest(partition);
         manifest.owner.cluster = "elsewhere".to_owned();
-        manifest.write(to).expect("a manifest");
+        manifest.write(&location).expect("a manifest");
     }
     let foreign = audit(setup, &arguments);
     foreign.assert("another cluster", 4, &["belongs to cluster", "elsewhere"]);

@@ -262,6 +262,7 @@ fn who_may_not_write_is_refused() {
         settings: settings
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .to_vec(),
+        ..Options::default()
     });
     broker.create_topic("closed", 1, &[]);
     let dir = tempfile::tempdir().expect("a directory");

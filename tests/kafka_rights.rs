@@ -29,6 +29,7 @@ fn broker(users: impl IntoIterator<Item = String>) -> Broker {
             // The listener without security, for what the test itself does.
             setting("super.users", "User:ANONYMOUS"),
         ],
+        ..Options::default()
     })
 }
 

@@ -398,6 +398,7 @@ fn refused_credentials_and_missing_rights_are_exit_6() {
             // Less than a transaction of ours may take.
             ("transaction.max.timeout.ms".to_owned(), "9000".to_owned()),
         ],
+        ..Options::default()
     });
     let secrets = tempfile::tempdir().unwrap();
     let secured = |password: &str, ca: &Path| {
