@@ -12,6 +12,8 @@ mod brokers;
 mod clients;
 #[path = "kafka_faults/groups.rs"]
 mod groups;
+#[path = "kafka_faults/load.rs"]
+mod load;
 #[path = "kafka_faults/network.rs"]
 mod network;
 #[path = "kafka_faults/transactions.rs"]

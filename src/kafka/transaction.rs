@@ -33,12 +33,19 @@ use super::derived_format::{DerivedFormat, DerivedWriter};
 use super::error_class::is_denied;
 use super::native::{self, GroupMetadata, TransactionError};
 
-/// A call that has not come back after so long never will.
-const CALL_MAX: Duration = Duration::from_secs(60);
+/// Delivery reports are waited for no longer than this where no transaction sets the time.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Calls of a transaction that together took longer are given up, whatever the brokers allow: the
+/// loop must turn (`HEARTBEAT_AGE_MAX`).
+const CALLS_MAX: Duration = Duration::from_secs(30);
+/// The least time for a call.
+const CALL_MIN: Duration = Duration::from_secs(1);
 /// The worker does its other work after trying for so long to get a producer.
 const READY_MAX: Duration = Duration::from_secs(2);
 /// Between two producers of which the first could not be initialised.
 const READY_AGAIN: Duration = Duration::from_millis(50);
+/// After such a try the next one waits: every partition of a worker asks.
+const READY_REST: Duration = Duration::from_secs(1);
 /// Time for one try of a call that is tried again.
 const CALL_SLICE_MILLIS: i32 = 5_000;
 const ABORTS_IN_A_ROW_MAX: u32 = 3;
@@ -51,6 +58,8 @@ pub struct Transactions {
     inputs: Vec<String>,
     derived: DerivedWriter,
     producer: Option<BaseProducer<Deliveries>>,
+    /// No producer is made before.
+    rests_until: Option<Monotonic>,
     aborts_in_a_row: u32,
     telemetry: Telemetry,
     /// Of the client, in what it tells of itself.
@@ -90,6 +99,7 @@ impl Transactions {
             inputs,
             derived: DerivedWriter::new(format),
             producer: None,
+            rests_until: None,
             aborts_in_a_row: 0,
             telemetry,
             name,
@@ -135,7 +145,7 @@ impl Transactions {
             return self.failed(Place::Offsets, error);
         }
         let producer = self.made();
-        drain(producer, CALL_MAX);
+        drain(producer, self.time_left());
         self.telemetry.step(Place::Offsets, offsets_began.elapsed());
         if let Some(error) = producer.context().failure() {
             return self.refused(error);
@@ -177,6 +187,12 @@ impl Transactions {
         if self.producer.is_some() {
             return Ok(true);
         }
+        if self
+            .rests_until
+            .is_some_and(|until| Monotonic::now() < until)
+        {
+            return Ok(false);
+        }
         let began = Monotonic::now();
         loop {
             let producer: BaseProducer<Deliveries> =
@@ -217,6 +233,7 @@ impl Transactions {
                     event = "producer_waits",
                     "transactions cannot be initialised yet"
                 );
+                self.rests_until = Some(Monotonic::now() + READY_REST);
                 return Ok(false);
             }
         }
@@ -371,13 +388,9 @@ impl Transactions {
         call: impl Fn(&BaseProducer<Deliveries>) -> Result<(), TransactionError>,
     ) -> Result<(), TransactionError> {
         let producer = self.made();
-        let began = Monotonic::now();
         loop {
             match call(producer) {
-                Err(error)
-                    if error.may_be_tried_again()
-                        && began.elapsed() < self.timeouts.transaction =>
-                {
+                Err(error) if error.may_be_tried_again() && Monotonic::now() < self.deadline() => {
                     producer.poll(Duration::from_millis(10));
                 }
                 result => return result,
@@ -391,7 +404,18 @@ impl Transactions {
         &self,
         end: impl Fn(&BaseProducer<Deliveries>, Duration) -> Result<(), TransactionError>,
     ) -> Result<(), TransactionError> {
-        self.again(|producer| end(producer, self.timeouts.transaction))
+        self.again(|producer| end(producer, self.time_left()))
+    }
+
+    /// When the time of the transaction is over.
+    fn deadline(&self) -> Monotonic {
+        self.began + self.timeouts.transaction.min(CALLS_MAX)
+    }
+
+    /// For a call of the transaction.
+    fn time_left(&self) -> Duration {
+        let left = self.deadline().saturating_duration_since(Monotonic::now());
+        left.max(CALL_MIN)
     }
 }
 
@@ -399,7 +423,7 @@ impl Drop for Transactions {
     fn drop(&mut self) {
         // An open transaction would hide records from readers until it times out.
         if let Some(producer) = &self.producer {
-            drain(producer, CALL_MAX);
+            drain(producer, DRAIN_MAX);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::telemetry::labels::{ErrorClass, FencedBy, Step, TransactionResult};
 use super::super::deliveries::drain;
 use super::super::error_class::{is_denied, is_fenced, is_old_member, is_unknown_producer};
 use super::super::native::{self, TransactionError};
-use super::{ABORTS_IN_A_ROW_MAX, CALL_MAX, End, Transactions, unsure};
+use super::{ABORTS_IN_A_ROW_MAX, End, Transactions, unsure};
 
 impl Transactions {
     /// The error table: the first row that matches.
@@ -129,7 +129,7 @@ impl Transactions {
         }
         if let Some(producer) = &self.producer {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue());
-            drain(producer, CALL_MAX);
+            drain(producer, self.time_left());
         }
         match self.end_by(native::abort) {
             Ok(()) => {}
