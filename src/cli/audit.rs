@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::billing::derived_event::DerivedKind;
 use crate::billing::time::{Instant, Month};
 use crate::config::Config;
 use crate::files::archive::reader::ArchiveEvidence;
-use crate::ports::evidence::Evidence;
+use crate::ports::evidence::{Evidence, Topic};
 use crate::processor::audit::chain::{self, Chain};
 use crate::processor::audit::{self, Equal, Identity, Scope, Stop, Work, in_parallel};
 use crate::wire::object::Object;
@@ -124,7 +125,7 @@ fn audit<E: Evidence>(
     check_book(config, chains.iter().flatten())?;
     let stores = match &args.work_dir {
         Some(path) => {
-            let audit = described(args, &expected, evidence.cluster(), source, month);
+            let audit = described(args, &expected, evidence, source, month);
             Stores::Kept(WorkDir::open(path, &audit)?)
         }
         None => Stores::Temporary(Scratch::new()?),
@@ -140,7 +141,10 @@ fn audit<E: Evidence>(
     let audited = known(audited.collect(), args.what.team.as_deref(), month);
     let told = finish(args, audited);
     match stores {
-        Stores::Kept(work_dir) if is_over => told.and(work_dir.remove(expected.partition_count)),
+        // What could not be printed is told by the next run.
+        Stores::Kept(work_dir) if is_over && told.as_ref().err().is_none_or(|it| it.code != 1) => {
+            told.and(work_dir.remove(expected.partition_count))
+        }
         _ => told,
     }
 }
@@ -195,20 +199,25 @@ fn fold<E: Evidence>(
 }
 
 /// What tells an audit from others, as a line.
-fn described(
+fn described<E: Evidence>(
     args: &AuditArgs,
     identity: &Identity,
-    cluster: &str,
+    evidence: &E,
     source: &str,
     month: Month,
 ) -> String {
+    let published = DerivedKind::ALL.map(Topic::Derived);
+    let own = [Topic::Journal, Topic::DeadLetters];
+    let own = own.into_iter().chain(published);
+    let own: Vec<&str> = own.map(|topic| evidence.name(topic)).collect();
     let mut out = Vec::new();
     let mut object = Object::begin(&mut out);
     object.string("program", env!("CARGO_PKG_VERSION"));
     object.string("application", &identity.group);
-    object.string("cluster", cluster);
+    object.string("cluster", evidence.cluster());
     object.string("source", source);
     object.string("inputs", &identity.inputs.join(", "));
+    object.string("topics", &own.join(", "));
     object.literal("partitions", identity.partition_count);
     object.optional_string("team", args.what.team.as_deref());
     object.quoted("month", month);

@@ -219,7 +219,7 @@ impl RocksView<'_> {
 
 /// Reading is the same through a database and through a snapshot of it, which share no trait.
 macro_rules! read_through {
-    ($type:ty, $source:ident) => {
+    ($type:ty, $source:ident, $readahead_bytes:expr) => {
         impl Cells for $type {
             fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
                 self.$source.get(self.key(key)).map_err(failed)
@@ -242,7 +242,7 @@ macro_rules! read_through {
                 let start = self.key(from);
                 let mut options = ReadOptions::default();
                 options.set_iterate_upper_bound(self.key(to));
-                options.set_readahead_size(SCAN_READAHEAD_BYTES);
+                options.set_readahead_size($readahead_bytes);
                 let from = IteratorMode::From(&start, Direction::Forward);
                 for cell in self.$source.iterator_opt(from, options) {
                     let (key, value) = cell.map_err(failed)?;
@@ -256,8 +256,9 @@ macro_rules! read_through {
     };
 }
 
-read_through!(RocksStore, db);
-read_through!(RocksView<'_>, snapshot);
+read_through!(RocksStore, db, SCAN_READAHEAD_BYTES);
+// What is asked about a team is short.
+read_through!(RocksView<'_>, snapshot, 0);
 
 impl Store for RocksStore {
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {

@@ -51,6 +51,10 @@ impl WorkDir {
         let file = path.join(FILE);
         match fs::read_to_string(&file) {
             Ok(found) if found == audit => {}
+            // Killed while it was written: there is nothing else yet.
+            Ok(found) if audit.starts_with(&found) => {
+                fs::write(&file, audit).map_err(|error| failed(&error))?;
+            }
             Ok(found) => {
                 return Err(refused(&format!(
                     "an audit was interrupted there that is not this one: {} is not {}",
@@ -82,7 +86,10 @@ impl WorkDir {
         progress: &Progress,
     ) -> Result<Work<'static, Buffered<RocksStore>>, Stop> {
         let failed = |error: StoreError| Stop::Kept(format!("partition {partition}: {error}"));
-        let mut store = self.store(partition).map_err(failed)?;
+        let mut store = self.store(partition).map_err(|error| match error {
+            StoreError::Damaged(_) => failed(error),
+            error => Stop::Store(error.to_string()),
+        })?;
         let position = Position::read(&store).map_err(failed)?;
         match &position {
             Some(Position {

@@ -10,6 +10,9 @@ use crate::wire::record_bytes;
 use super::manifest::{Archived, ArchivedFile, Manifest, Owner};
 use super::{ArchiveError, Location, damaged, folder, role};
 
+/// Of one file, unpacked; `meterfold archive` writes a sixteenth of it.
+const RECORD_BYTES_MAX: usize = 256 << 20;
+
 pub struct ArchiveEvidence {
     archive: Location,
     owner: Owner,
@@ -251,6 +254,12 @@ fn read_file(
     let path = || archive.path(&format!("{folder}/{}", file.file));
     let unreadable = |error: String| damaged(&path(), error);
     let length = usize::try_from(file.record_bytes).unwrap_or(usize::MAX);
+    if length > RECORD_BYTES_MAX {
+        return Err(unreadable(format!(
+            "{length} bytes of records, more than {RECORD_BYTES_MAX}"
+        ))
+        .into());
+    }
     bytes.clear();
     bytes
         .try_reserve_exact(length)

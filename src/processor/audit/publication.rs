@@ -41,6 +41,8 @@ pub struct Publication<R> {
     records: R,
     /// The next record that counts, once it was looked at.
     looked_at: Option<Vec<u8>>,
+    /// Where it goes on, the topic begins by now, and nothing that is kept was met yet.
+    is_cut: bool,
     pub position: TopicPosition,
 }
 
@@ -57,12 +59,14 @@ impl<R: Records> Publication<R> {
             from: position.next,
             to: None,
         };
+        let records = evidence.open(topic, partition, stretch)?;
         Ok(Publication {
             sort,
             name: evidence.name(topic).to_owned(),
             partition,
-            records: evidence.open(topic, partition, stretch)?,
             looked_at: None,
+            is_cut: position.next.is_some_and(|next| next < records.first()),
+            records,
             position,
         })
     }
@@ -85,6 +89,7 @@ impl<R: Records> Publication<R> {
         let record = read(&kept)?;
         if (refolded.is_same)(&record) {
             self.position.equal += 1;
+            self.is_cut = false;
             return Ok(());
         }
         // Of a topic whose oldest records are gone, the first that is kept is not the first refolded.
@@ -122,7 +127,7 @@ impl<R: Records> Publication<R> {
 
     /// What was published first is no longer kept, and nothing that is kept was met yet.
     fn lacks_its_start(&self) -> bool {
-        self.records.first() > 0 && self.position.equal == 0
+        self.is_cut || self.records.first() > 0 && self.position.equal == 0
     }
 
     /// A record where none belongs, none where one does, or another.
