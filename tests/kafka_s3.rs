@@ -194,7 +194,7 @@ fn a_copy_that_is_cut_short_goes_on() {
             0 => s3.pause(),
             1 => {
                 s3.kill9();
-                s3.start_again();
+                s3.start();
             }
             _ => {}
         }
@@ -338,7 +338,7 @@ fn s3_away(s3: &S3, setup: &Setup, to: &str) {
     s3.kill9();
     refuse(archive(setup, s3, to), 5, "Connection refused");
     let waits = start(archive(setup, s3, to));
-    s3.start_again();
+    s3.start();
     let Output { status, stderr, .. } = waits.wait_with_output().expect("an end");
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     s3.pause();

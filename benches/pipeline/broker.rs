@@ -25,8 +25,8 @@ pub struct Broker {
 
 /// A broker with room to work: the tests' own starts faster and is slower.
 pub fn start() -> Broker {
-    let mut guard = Guard::new(".ci/kafka/broker", &["--heap".into(), "1024".into()]);
-    guard.order("start");
+    let guard = Guard::new(".ci/kafka/broker", &["--heap".into(), "1024".into()]);
+    guard.start();
     let brokers = guard.line("bootstrap");
     Broker {
         process: guard.line("pid").parse().expect("a process id"),

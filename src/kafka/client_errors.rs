@@ -72,7 +72,8 @@ impl ClientErrors {
     }
 }
 
-/// Of a client that meets what another one of its worker meets and tells.
+/// Of a client beside another one of its worker: what both meet is told there. What this one alone meets
+/// is told nowhere.
 pub struct Unheard;
 
 impl ClientContext for Unheard {

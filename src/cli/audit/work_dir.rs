@@ -49,12 +49,11 @@ impl WorkDir {
         let hold = Hold::take(path).map_err(|error| failed(&error))?;
         let hold = hold.ok_or_else(|| refused("another audit works there"))?;
         let file = path.join(FILE);
+        let write = || fs::write(&file, audit).map_err(|error| failed(&error));
         match fs::read_to_string(&file) {
             Ok(found) if found == audit => {}
             // Killed while it was written: there is nothing else yet.
-            Ok(found) if audit.starts_with(&found) => {
-                fs::write(&file, audit).map_err(|error| failed(&error))?;
-            }
+            Ok(found) if audit.starts_with(&found) => write()?,
             Ok(found) => {
                 return Err(refused(&format!(
                     "an audit was interrupted there that is not this one: {} is not {}",
@@ -68,7 +67,7 @@ impl WorkDir {
                 if entries.next().is_some() {
                     return Err(refused("it holds something else"));
                 }
-                fs::write(&file, audit).map_err(|error| failed(&error))?;
+                write()?;
             }
             Err(error) => return Err(failed(&error)),
         }

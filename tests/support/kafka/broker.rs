@@ -1,7 +1,8 @@
 //! One real broker: `.ci/kafka/broker` under a guard.
 
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 
 use rdkafka::config::ClientConfig;
 
@@ -15,7 +16,7 @@ pub struct Broker {
     bootstrap: String,
     users: Vec<(String, String)>,
     proxy: Option<Proxy>,
-    guard: Mutex<Guard>,
+    guard: Guard,
 }
 
 /// What [`Broker::start_with`] may add.
@@ -51,8 +52,8 @@ impl Broker {
         for (key, value) in &options.settings {
             arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
-        let mut guard = Guard::new(".ci/kafka/broker", &arguments);
-        guard.order("start");
+        let guard = Guard::new(".ci/kafka/broker", &arguments);
+        guard.start();
         if let Some(proxy) = &proxy {
             proxy.leads_to(&guard.line("bootstrap-behind"));
         }
@@ -61,7 +62,7 @@ impl Broker {
             bootstrap: guard.line("bootstrap"),
             users: options.users.clone(),
             proxy,
-            guard: Mutex::new(guard),
+            guard,
         }
     }
 
@@ -90,12 +91,12 @@ impl Broker {
 
     /// Host and port of the listener with TLS and SCRAM.
     pub fn bootstrap_tls(&self) -> String {
-        self.guard().line("bootstrap-tls")
+        self.line("bootstrap-tls")
     }
 
     /// The certificate authority of the listener with TLS, a file.
     pub fn ca(&self) -> PathBuf {
-        self.guard().directory().join("ca.pem")
+        self.directory().join("ca.pem")
     }
 
     /// Client properties of a user, of those given at the start, through TLS and SCRAM-SHA-512.
@@ -116,37 +117,16 @@ impl Broker {
         config
     }
 
-    /// In good order.
-    pub fn stop(&self) {
-        self.guard().order("stop");
-    }
-
-    /// As a crash of its machine's process: SIGKILL.
-    pub fn kill9(&self) {
-        self.guard().order("kill");
-    }
-
-    /// Whether it runs or not, it comes back at the same address with its records.
-    pub fn restart(&self) {
-        self.stop();
-        self.guard().order("start");
-    }
-
-    /// SIGSTOP: connections stay, nothing is answered.
-    pub fn pause(&self) {
-        self.guard().order("pause");
-    }
-
-    pub fn resume(&self) {
-        self.guard().order("resume");
-    }
-
     /// What it said since its last start.
     pub fn log(&self) -> String {
-        self.guard().line("log")
+        self.line("log")
     }
+}
 
-    fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().expect("an earlier order failed")
+impl Deref for Broker {
+    type Target = Guard;
+
+    fn deref(&self) -> &Guard {
+        &self.guard
     }
 }

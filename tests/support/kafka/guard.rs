@@ -5,11 +5,17 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
+/// Each kind of server is one of these, and some.
 pub struct Guard {
+    process: Mutex<Process>,
+    directory: PathBuf,
+}
+
+struct Process {
     guard: Child,
     answers: BufReader<ChildStdout>,
-    directory: PathBuf,
 }
 
 impl Guard {
@@ -31,18 +37,48 @@ impl Guard {
             .expect(".ci/guard starts");
         let answers = BufReader::new(guard.stdout.take().expect("a pipe"));
         Guard {
-            guard,
-            answers,
+            process: Mutex::new(Process { guard, answers }),
             directory,
         }
     }
 
-    /// `start`, `stop`, `kill`, `pause` or `resume`; comes back when that is done.
-    pub fn order(&mut self, order: &str) {
-        let orders = self.guard.stdin.as_mut().expect("a pipe");
+    /// For the first time, or at the same address with what it holds.
+    pub fn start(&self) {
+        self.order("start");
+    }
+
+    /// In good order; what it holds stays.
+    pub fn stop(&self) {
+        self.order("stop");
+    }
+
+    /// Whether it runs or not, it comes back at the same address with what it holds.
+    pub fn restart(&self) {
+        self.stop();
+        self.start();
+    }
+
+    /// As a crash of its machine's process: SIGKILL.
+    pub fn kill9(&self) {
+        self.order("kill");
+    }
+
+    /// SIGSTOP: connections stay, nothing is answered.
+    pub fn pause(&self) {
+        self.order("pause");
+    }
+
+    pub fn resume(&self) {
+        self.order("resume");
+    }
+
+    /// Comes back when it is done.
+    fn order(&self, order: &str) {
+        let mut process = self.process.lock().expect("an earlier order failed");
+        let orders = process.guard.stdin.as_mut().expect("a pipe");
         let sent = orders.write_all(format!("{order}\n").as_bytes());
         let mut answer = String::new();
-        let received = self.answers.read_line(&mut answer);
+        let received = process.answers.read_line(&mut answer);
         assert!(
             sent.is_ok() && received.is_ok() && answer == "done\n",
             "{order}: the server's guard gave up; it says why on standard error"
@@ -64,7 +100,11 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Closes the pipe first, which is the order to end.
-        let _ = self.guard.wait();
+        // Closes the pipe first, which is the order to end. After an order that failed too.
+        let process = self
+            .process
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let _ = process.guard.wait();
     }
 }

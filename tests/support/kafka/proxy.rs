@@ -100,7 +100,7 @@ impl Proxy {
     }
 
     fn network(&self) -> MutexGuard<'_, Network> {
-        self.network.lock().expect("no thread of it panics")
+        locked(&self.network)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One real schema registry: `.ci/registry/server` under a guard.
 
-use std::sync::{Mutex, MutexGuard};
+use std::ops::Deref;
 
 use serde_json::{Value, json};
 
@@ -8,16 +8,16 @@ use super::guard::Guard;
 
 pub struct Registry {
     url: String,
-    guard: Mutex<Guard>,
+    guard: Guard,
 }
 
 impl Registry {
     pub fn start() -> Registry {
-        let mut guard = Guard::new(".ci/registry/server", &[]);
-        guard.order("start");
+        let guard = Guard::new(".ci/registry/server", &[]);
+        guard.start();
         Registry {
             url: guard.line("url"),
-            guard: Mutex::new(guard),
+            guard,
         }
     }
 
@@ -38,32 +38,12 @@ impl Registry {
         let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
         id.unwrap_or_else(|| panic!("register {subject}: {text}"))
     }
+}
 
-    /// In good order; its schemas stay.
-    pub fn stop(&self) {
-        self.guard().order("stop");
-    }
+impl Deref for Registry {
+    type Target = Guard;
 
-    pub fn kill9(&self) {
-        self.guard().order("kill");
-    }
-
-    /// Whether it runs or not, it comes back at the same address with its schemas.
-    pub fn restart(&self) {
-        self.stop();
-        self.guard().order("start");
-    }
-
-    /// SIGSTOP: connections stay, nothing is answered.
-    pub fn pause(&self) {
-        self.guard().order("pause");
-    }
-
-    pub fn resume(&self) {
-        self.guard().order("resume");
-    }
-
-    fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().expect("an earlier order failed")
+    fn deref(&self) -> &Guard {
+        &self.guard
     }
 }

@@ -1,9 +1,10 @@
 //! One real S3 server: `.ci/s3/server` under a guard.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 
 use super::guard::Guard;
 
@@ -12,18 +13,16 @@ pub const SECRET: &str = "test-secret";
 
 pub struct S3 {
     url: String,
-    directory: PathBuf,
-    guard: Mutex<Guard>,
+    guard: Guard,
 }
 
 impl S3 {
     pub fn start() -> S3 {
-        let mut guard = Guard::new(".ci/s3/server", &[]);
-        guard.order("start");
+        let guard = Guard::new(".ci/s3/server", &[]);
+        guard.start();
         S3 {
             url: guard.line("url"),
-            directory: guard.directory().to_owned(),
-            guard: Mutex::new(guard),
+            guard,
         }
     }
 
@@ -35,7 +34,7 @@ impl S3 {
 
     /// Makes a bucket. Each of its objects is a file below the directory, under its key.
     pub fn make_bucket(&self, name: &str) -> PathBuf {
-        let directory = self.directory.join("buckets").join(name);
+        let directory = self.directory().join("buckets").join(name);
         fs::create_dir(&directory).expect("a new bucket");
         directory
     }
@@ -55,28 +54,14 @@ impl S3 {
 
     /// Of the authority that it stands under.
     pub fn certificate(&self) -> PathBuf {
-        self.directory.join("ca.pem")
+        self.directory().join("ca.pem")
     }
+}
 
-    pub fn kill9(&self) {
-        self.guard().order("kill");
-    }
+impl Deref for S3 {
+    type Target = Guard;
 
-    /// After it was killed, at the same address with its objects.
-    pub fn start_again(&self) {
-        self.guard().order("start");
-    }
-
-    /// SIGSTOP: connections stay, nothing is answered.
-    pub fn pause(&self) {
-        self.guard().order("pause");
-    }
-
-    pub fn resume(&self) {
-        self.guard().order("resume");
-    }
-
-    fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().expect("an earlier order failed")
+    fn deref(&self) -> &Guard {
+        &self.guard
     }
 }
