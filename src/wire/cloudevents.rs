@@ -11,23 +11,14 @@ use std::borrow::Cow;
 
 pub use binary::decode_binary;
 
+use super::fields::{self, Field, Fields, InputType};
 use super::json::{Kind, Malformed, Scanner, Value};
 use super::span::{Decoded, Span};
-use crate::billing::amount::Tokens;
-use crate::billing::event::{
-    API_CALL_TYPE, AccountKind, Body, CLOCK_TICK_TYPE, DeadLetterReason, Event, Fault, Offering,
-    Purpose, Status, USAGE_CORRECTED_TYPE, Usage,
-};
+use crate::billing::event::Fault;
 use crate::billing::time::Instant;
 
 /// Most bytes of a record; beyond it nothing of the record is read.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-
-/// Most characters of a subject.
-const SUBJECT_CHARACTERS_MAX: usize = 128;
-
-/// Most tokens, credits or packs of one event.
-const COUNT_MAX: i64 = 1_000_000_000_000_000;
 
 /// Decodes the record `input[start..end]`. Spans point into `input`, or into `side` where text had
 /// to be unescaped; `side` grows by less than the record's length.
@@ -42,116 +33,35 @@ pub fn decode(input: &str, start: usize, end: usize, side: &mut String) -> Decod
         record,
         start,
         side,
-        fields: [Value::MISSING; Field::COUNT],
+        values: [Value::MISSING; Field::COUNT],
     };
-    match scan(record, &mut reader.fields) {
+    match scan(record, &mut reader.values) {
         Ok(()) => reader.decoded(),
         Err(Malformed) => Decoded::unreadable(),
     }
 }
 
-/// Lists the fields with their names; a dead letter names a member of `data` with that prefix.
-macro_rules! fields {
-    (attributes { $($attribute:ident $attribute_name:literal)* } data { $($member:ident $member_name:literal)* }) => {
-        #[derive(Clone, Copy)]
-        enum Field {
-            $($attribute,)*
-            $($member,)*
-        }
-
-        impl Field {
-            const DETAILS: &[&str] = &[$($attribute_name,)* $(concat!("data.", $member_name),)*];
-            const COUNT: usize = Field::DETAILS.len();
-
-            fn of_attribute(name: &str) -> Option<Field> {
-                match name {
-                    $($attribute_name => Some(Field::$attribute),)*
-                    _ => None,
-                }
-            }
-
-            fn of_member(name: &str) -> Option<Field> {
-                match name {
-                    $($member_name => Some(Field::$member),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-fields! {
-    attributes {
-        SpecVersion "specversion"
-        Id "id"
-        Source "source"
-        Type "type"
-        Subject "subject"
-        Time "time"
-        RecordedTime "recordedtime"
-        Data "data"
-    }
-    data {
-        AppId "app_id"
-        Api "api"
-        Method "method"
-        Path "path"
-        Engine "engine"
-        SourceFormat "source_format"
-        Quantity "quantity"
-        Status "status"
-        HttpStatus "http_status"
-        Corrects "corrects"
-        Offering "offering"
-        Country "country"
-        PaymentMethod "payment_method"
-        GoodStanding "good_standing"
-        Good "good"
-        HubId "hub_id"
-        Tokens "tokens"
-        Delta "delta"
-        Reason "reason"
-        Purpose "purpose"
-        Credits "credits"
-        EndsAt "ends_at"
-        Channel "channel"
-        Pack "pack"
-        Packs "packs"
-        AccountKind "account_kind"
-        Amount "amount"
-        Currency "currency"
-        ExpiresAt "expires_at"
-        To "to"
-    }
-}
-
-impl Field {
-    const fn malformed(self) -> Fault {
-        Fault::malformed(Field::DETAILS[self as usize])
-    }
-}
-
 /// Finds the fields of a record. Members of `data` may stand before the type that gives them
 /// meaning, so all are looked up first and read afterwards.
-fn scan(record: &str, fields: &mut [Value; Field::COUNT]) -> Result<(), Malformed> {
+fn scan(record: &str, values: &mut [Value; Field::COUNT]) -> Result<(), Malformed> {
     Scanner::new(record).document(|scanner, name| {
         let Some(attribute) = Field::of_attribute(name) else {
             return Ok(false);
         };
         let value = match attribute {
-            Field::Data => scan_data(scanner, fields)?,
+            Field::Data => scan_data(scanner, values)?,
             _ => scanner.value()?,
         };
-        set_once(&mut fields[attribute as usize], value)
+        set_once(&mut values[attribute as usize], value)
     })
 }
 
 fn scan_data(
     scanner: &mut Scanner<'_>,
-    fields: &mut [Value; Field::COUNT],
+    values: &mut [Value; Field::COUNT],
 ) -> Result<Value, Malformed> {
     scanner.value_with(|scanner, name| match Field::of_member(name) {
-        Some(member) => set_once(&mut fields[member as usize], scanner.value()?),
+        Some(member) => set_once(&mut values[member as usize], scanner.value()?),
         None => Ok(false),
     })
 }
@@ -169,364 +79,88 @@ struct Reader<'a> {
     record: &'a str,
     start: usize,
     side: &'a mut String,
-    fields: [Value; Field::COUNT],
+    values: [Value; Field::COUNT],
 }
 
-/// What the trace and the clock want to know of any record, faulty or not.
-struct Envelope {
-    is_tick: bool,
-    source: Option<Span>,
-    id: Option<Span>,
-    subject: Option<Span>,
-    time: Option<Instant>,
-    recorded: Option<Instant>,
-}
-
-type BodyReader<'a> = fn(&mut Reader<'a>) -> Result<Body<Span>, Field>;
-
-impl<'a> Reader<'a> {
-    fn decoded(&mut self) -> Decoded {
-        let type_name = self.text(self.field(Field::Type)).unwrap_or_default();
-        let envelope = self.envelope(type_name == CLOCK_TICK_TYPE);
-        let event = self.event(&envelope, &type_name);
-        let Envelope {
-            recorded,
-            is_tick,
-            source,
-            id,
-            subject,
-            ..
-        } = envelope;
-        Decoded {
-            recorded,
-            is_tick,
-            is_usage: matches!(&*type_name, API_CALL_TYPE | USAGE_CORRECTED_TYPE),
-            source,
-            id,
-            subject,
-            event,
-        }
-    }
-
-    fn envelope(&mut self, is_tick: bool) -> Envelope {
-        let subject = if is_tick {
-            Value::MISSING
-        } else {
-            self.field(Field::Subject)
-        };
-        let time = self.instant(self.field(Field::Time));
-        let recorded = match self.field(Field::RecordedTime) {
-            absent if is_absent(absent) => time,
-            value => self.instant(value),
-        };
-        Envelope {
-            is_tick,
-            source: self.span(self.field(Field::Source)),
-            id: self.span(self.field(Field::Id)),
-            subject: self.span(subject),
-            time,
-            recorded,
-        }
-    }
-
-    fn event(&mut self, envelope: &Envelope, type_name: &str) -> Result<Event<Span>, Fault> {
-        if self.text(self.field(Field::SpecVersion)).as_deref() != Some("1.0") {
-            return Err(Field::SpecVersion.malformed());
-        }
-        let not_empty = |span: &Span| !span.is_empty();
-        let id = envelope.id.filter(not_empty).ok_or(Field::Id.malformed())?;
-        let source = envelope
-            .source
-            .filter(not_empty)
-            .ok_or(Field::Source.malformed())?;
-        let read_body = body_reader(type_name)?;
-        let team = match envelope.is_tick {
-            true => Span::of_input(self.start, 0),
-            false => self.team(envelope.subject)?,
-        };
-        let time = envelope.time.ok_or(Field::Time.malformed())?;
-        if envelope.recorded.is_none() {
-            return Err(Field::RecordedTime.malformed());
-        }
-        let body = self.body(read_body).map_err(Field::malformed)?;
-        Ok(Event {
-            source,
-            id,
-            team,
-            time,
-            body,
-        })
-    }
-
-    fn team(&self, subject: Option<Span>) -> Result<Span, Fault> {
-        let text = self.text(self.field(Field::Subject)).unwrap_or_default();
-        let fits =
-            text.len() <= SUBJECT_CHARACTERS_MAX || text.chars().count() <= SUBJECT_CHARACTERS_MAX;
-        subject
-            .filter(|_| fits && !text.is_empty())
-            .ok_or(Field::Subject.malformed())
-    }
-
-    fn body(&mut self, read_body: BodyReader<'a>) -> Result<Body<Span>, Field> {
-        match self.field(Field::Data) {
-            // A type that needs no member is read all the same; any other misses its data.
-            absent if is_absent(absent) => read_body(self).map_err(|_| Field::Data),
-            data if data.kind == Kind::Object => read_body(self),
-            _ => Err(Field::Data),
-        }
-    }
-}
-
-fn body_reader<'a>(type_name: &str) -> Result<BodyReader<'a>, Fault> {
-    Ok(match type_name {
-        API_CALL_TYPE => Reader::api_call,
-        USAGE_CORRECTED_TYPE => Reader::usage_corrected,
-        "meterfold.offering-enrolled.v1" => Reader::offering_enrolled,
-        "meterfold.postpay-cancelled.v1" => |_| Ok(Body::PostpayCancelled),
-        "meterfold.standing-changed.v1" => Reader::standing_changed,
-        "meterfold.downgrade-requested.v1" => |_| Ok(Body::DowngradeRequested),
-        "meterfold.hub-created.v1" => Reader::hub_created,
-        "meterfold.app-migrated.v1" => Reader::app_migrated,
-        "meterfold.tokens-purchased.v1" => Reader::tokens_purchased,
-        "meterfold.tokens-adjusted.v1" => Reader::tokens_adjusted,
-        "meterfold.trial-started.v1" => Reader::trial_started,
-        "meterfold.credits-purchased.v1" => Reader::credits_purchased,
-        "meterfold.credits-transferred.v1" => Reader::credits_transferred,
-        CLOCK_TICK_TYPE => |_| Ok(Body::ClockTick),
-        "" => return Err(Field::Type.malformed()),
-        _ => {
-            return Err(Fault {
-                reason: DeadLetterReason::UnknownType,
-                detail: "type",
-            });
-        }
-    })
-}
-
-/// The bodies, each with its members in table order: struct fields are read in the order written. An
-/// error is the field that is malformed.
 impl Reader<'_> {
-    fn api_call(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::ApiCall(self.usage(|reader| {
-            let quantity = reader.optional(Field::Quantity, Reader::integer)?;
-            Ok(quantity.unwrap_or(1))
-        })?))
+    fn decoded(&mut self) -> Decoded {
+        let type_name = self.text(Field::Type).unwrap_or_default();
+        let input_type = InputType::of_name(&type_name);
+        fields::decoded(self, input_type)
     }
 
-    fn usage_corrected(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::UsageCorrected {
-            usage: self.usage(|reader| reader.required(Field::Quantity, Reader::correction))?,
-            corrects: self.optional(Field::Corrects, Reader::span)?,
-        })
-    }
-
-    fn usage(
-        &mut self,
-        quantity: impl Fn(&mut Self) -> Result<i64, Field>,
-    ) -> Result<Usage<Span>, Field> {
-        Ok(Usage {
-            app_id: self.required(Field::AppId, Reader::name)?,
-            api: self.optional(Field::Api, Reader::span)?,
-            method: self.optional(Field::Method, Reader::span)?,
-            path: self.optional(Field::Path, Reader::span)?,
-            engine: self.optional(Field::Engine, Reader::span)?,
-            source_format: self.optional(Field::SourceFormat, Reader::span)?,
-            quantity: quantity(self)?,
-            status: self
-                .optional(Field::Status, Reader::status)?
-                .unwrap_or(Status::Success),
-            http_status: self.optional(Field::HttpStatus, Reader::http_status)?,
-        })
-    }
-
-    fn offering_enrolled(&mut self) -> Result<Body<Span>, Field> {
-        let offering = self.required(Field::Offering, |reader, value| reader.text(value))?;
-        Ok(Body::OfferingEnrolled(match &*offering {
-            "free" => Offering::Free,
-            "prepay" => Offering::Prepay,
-            "postpay" => Offering::Postpay {
-                country: self.required(Field::Country, Reader::name)?,
-                payment_method: self.required(Field::PaymentMethod, Reader::name)?,
-                good_standing: self.required(Field::GoodStanding, Reader::boolean)?,
-                currency: self.optional(Field::Currency, Reader::span)?,
-            },
-            _ => return Err(Field::Offering),
-        }))
-    }
-
-    fn standing_changed(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::StandingChanged {
-            good: self.required(Field::Good, Reader::boolean)?,
-        })
-    }
-
-    fn hub_created(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::HubCreated {
-            hub_id: self.required(Field::HubId, Reader::name)?,
-        })
-    }
-
-    fn app_migrated(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::AppMigrated {
-            app_id: self.required(Field::AppId, Reader::name)?,
-            hub_id: self.optional(Field::HubId, Reader::span)?,
-        })
-    }
-
-    fn tokens_purchased(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::TokensPurchased {
-            tokens: self.required(Field::Tokens, Reader::count)?,
-            amount: self.optional(Field::Amount, Reader::decimal)?,
-            currency: self.optional(Field::Currency, Reader::span)?,
-            expires_at: self.optional(Field::ExpiresAt, Reader::instant)?,
-        })
-    }
-
-    fn tokens_adjusted(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::TokensAdjusted {
-            delta: self.required(Field::Delta, Reader::decimal)?,
-            reason: self.optional(Field::Reason, Reader::span)?,
-            purpose: self.optional(Field::Purpose, Reader::purpose)?,
-        })
-    }
-
-    fn trial_started(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::TrialStarted {
-            credits: self.required(Field::Credits, Reader::count)?,
-            ends_at: self.required(Field::EndsAt, Reader::instant)?,
-        })
-    }
-
-    fn credits_purchased(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::CreditsPurchased {
-            channel: self.required(Field::Channel, Reader::name)?,
-            pack: self.required(Field::Pack, Reader::count)?,
-            packs: self.required(Field::Packs, Reader::count)?,
-            account_kind: self.required(Field::AccountKind, Reader::account_kind)?,
-            amount: self.optional(Field::Amount, Reader::decimal)?,
-        })
-    }
-
-    fn credits_transferred(&mut self) -> Result<Body<Span>, Field> {
-        Ok(Body::CreditsTransferred {
-            to: self.required(Field::To, Reader::name)?,
-            credits: self.required(Field::Credits, Reader::count)?,
-        })
+    const fn value(&self, field: Field) -> Value {
+        self.values[field as usize]
     }
 }
 
-/// Single values: None means that the value is not of the wanted form or out of range.
-impl<'a> Reader<'a> {
+impl<'a> Fields<'a> for Reader<'a> {
     #[inline]
-    fn required<T>(
-        &mut self,
-        field: Field,
-        read: impl Fn(&mut Self, Value) -> Option<T>,
-    ) -> Result<T, Field> {
-        self.optional(field, read)?.ok_or(field)
+    fn is_absent(&self, field: Field) -> bool {
+        matches!(self.value(field).kind, Kind::Missing | Kind::Null)
     }
 
-    #[inline]
-    fn optional<T>(
-        &mut self,
-        field: Field,
-        read: impl Fn(&mut Self, Value) -> Option<T>,
-    ) -> Result<Option<T>, Field> {
-        let value = self.field(field);
-        if is_absent(value) {
-            return Ok(None);
-        }
-        read(self, value).map(Some).ok_or(field)
-    }
-
-    fn field(&self, field: Field) -> Value {
-        self.fields[field as usize]
-    }
-
-    fn text(&self, value: Value) -> Option<Cow<'a, str>> {
-        value.text(self.record)
+    fn text(&self, field: Field) -> Option<Cow<'a, str>> {
+        self.value(field).text(self.record)
     }
 
     #[inline]
-    fn span(&mut self, value: Value) -> Option<Span> {
+    fn span(&mut self, field: Field) -> Option<Span> {
+        let value = self.value(field);
         match value.kind {
             Kind::Plain => Some(Span::of_input(
                 self.start + value.place().start,
                 value.place().len(),
             )),
-            Kind::Escaped => Some(Span::push_side(self.side, &self.text(value)?)),
+            Kind::Escaped => Some(Span::push_side(self.side, &self.text(field)?)),
             _ => None,
         }
     }
 
-    fn name(&mut self, value: Value) -> Option<Span> {
-        self.span(value).filter(|name| !name.is_empty())
+    fn integer(&self, field: Field) -> Option<i64> {
+        self.value(field).integer(self.record)
     }
 
-    fn integer(&mut self, value: Value) -> Option<i64> {
-        value.integer(self.record)
-    }
-
-    fn correction(&mut self, value: Value) -> Option<i64> {
-        self.integer(value).filter(|&quantity| quantity != 0)
-    }
-
-    fn count(&mut self, value: Value) -> Option<u64> {
-        let count = self
-            .integer(value)
-            .filter(|count| (1..=COUNT_MAX).contains(count))?;
-        u64::try_from(count).ok()
-    }
-
-    fn http_status(&mut self, value: Value) -> Option<u16> {
-        let status = u16::try_from(self.integer(value)?).ok()?;
-        (100..=999).contains(&status).then_some(status)
-    }
-
-    fn boolean(&mut self, value: Value) -> Option<bool> {
-        match value.kind {
+    fn boolean(&self, field: Field) -> Option<bool> {
+        match self.value(field).kind {
             Kind::True => Some(true),
             Kind::False => Some(false),
             _ => None,
         }
     }
 
-    fn decimal(&mut self, value: Value) -> Option<Tokens> {
-        Tokens::parse(&self.text(value)?)
+    fn instant(&self, field: Field) -> Option<Instant> {
+        Instant::parse(&self.text(field)?)
     }
 
-    fn instant(&mut self, value: Value) -> Option<Instant> {
-        Instant::parse(&self.text(value)?)
+    fn check(&self, attribute: Field) -> Result<(), Fault> {
+        let is_right = match attribute {
+            Field::SpecVersion => self.text(attribute).as_deref() == Some("1.0"),
+            Field::Data => self.is_absent(attribute) || self.value(attribute).kind == Kind::Object,
+            _ => true,
+        };
+        match is_right {
+            true => Ok(()),
+            false => Err(attribute.malformed()),
+        }
     }
 
-    fn status(&mut self, value: Value) -> Option<Status> {
-        let name = self.text(value)?;
-        Status::ALL.into_iter().find(|status| status.name() == name)
+    /// A type that needs no member may be without data; any other misses all of it.
+    fn malformed(&self, member: Field) -> Fault {
+        match self.is_absent(Field::Data) {
+            true => Field::Data.malformed(),
+            false => member.malformed(),
+        }
     }
-
-    fn purpose(&mut self, value: Value) -> Option<Purpose> {
-        let name = self.text(value)?;
-        Purpose::ALL
-            .into_iter()
-            .find(|purpose| purpose.name() == name)
-    }
-
-    fn account_kind(&mut self, value: Value) -> Option<AccountKind> {
-        let name = self.text(value)?;
-        AccountKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-}
-
-/// A member that is null counts as absent.
-fn is_absent(value: Value) -> bool {
-    matches!(value.kind, Kind::Missing | Kind::Null)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::billing::amount::Tokens;
+    use crate::billing::event::{
+        AccountKind, Body, DeadLetterReason, Event, Offering, Purpose, Status, Usage,
+    };
     use crate::wire::span::Text;
     use proptest::prelude::*;
 

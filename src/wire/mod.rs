@@ -11,6 +11,7 @@ pub mod dead_letter;
 pub mod derived;
 pub mod derived_avro;
 pub mod event_json;
+mod fields;
 pub mod identity;
 pub mod journal;
 pub mod json;

@@ -6,9 +6,10 @@
 
 use super::cursor::{Corrupt, Cursor};
 use super::layout::{Layout, Node, NodeId, Record, SchemaError};
-use super::reader::{BodyReader, Field, Reader, body_reader};
+use super::reader::Reader;
 use super::{RECORD_BYTES_MAX, catalog};
 use crate::wire::attributes::Attributes;
+use crate::wire::fields::{Field, InputType};
 use crate::wire::span::Decoded;
 
 /// How to decode the datums of one writer schema.
@@ -35,7 +36,7 @@ enum Branch {
 #[derive(Debug)]
 struct RecordPlan {
     /// None: a record name that stands for no input type.
-    body: Option<(&'static str, BodyReader)>,
+    body: Option<(&'static str, InputType)>,
     steps: Vec<Step>,
 }
 
@@ -163,12 +164,22 @@ impl RecordPlan {
             .iter()
             .map(|(name, node)| Step {
                 node: *node,
-                field: Field::of_name(name),
+                field: field_of(name),
             })
             .filter(|step| step.field.is_some() || !layout.is_empty(step.node))
             .collect();
         let type_name = catalog::type_name_of_record(&record.name);
-        let body = type_name.and_then(|name| Some((name, body_reader(name)?)));
+        let body = type_name.and_then(|name| Some((name, InputType::of_name(name).ok()?)));
         RecordPlan { body, steps }
+    }
+}
+
+/// The field of a writer's field. Version and type of an event are its schema's, and its members stand
+/// beside the attributes.
+fn field_of(name: &str) -> Option<Field> {
+    match Field::of_attribute(name) {
+        Some(Field::SpecVersion | Field::Type | Field::Data) => None,
+        Some(attribute) => Some(attribute),
+        None => Field::of_member(name),
     }
 }

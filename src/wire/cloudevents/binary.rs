@@ -3,8 +3,9 @@
 //! The texts are laid side by side as if they were one record, and read by the reader of the
 //! structured mode, so that both modes give the same event or the same fault.
 
-use super::{Field, Reader, scan_data};
+use super::{Reader, scan_data};
 use crate::wire::attributes::Attributes;
+use crate::wire::fields::Field;
 use crate::wire::json::{Kind, Malformed, Scanner, Value};
 use crate::wire::span::{Decoded, Text};
 
@@ -13,7 +14,7 @@ use crate::wire::span::{Decoded, Text};
 /// given and a few for each attribute.
 pub fn decode_binary(attributes: &Attributes<'_>, payload: &str, text: &mut Text) -> Decoded {
     let start = text.input.len();
-    let mut fields = [Value::MISSING; Field::COUNT];
+    let mut values = [Value::MISSING; Field::COUNT];
     for (field, value) in [
         (Field::SpecVersion, attributes.specversion),
         (Field::Id, attributes.id),
@@ -24,20 +25,20 @@ pub fn decode_binary(attributes: &Attributes<'_>, payload: &str, text: &mut Text
         (Field::RecordedTime, attributes.recordedtime),
     ] {
         if let Some(value) = value {
-            fields[field as usize] = push_attribute(value, start, &mut text.input);
+            values[field as usize] = push_attribute(value, start, &mut text.input);
         }
     }
     let payload_start = text.input.len() - start;
     text.input.push_str(payload);
     let record = &text.input[start..];
-    if scan_payload(record, payload_start, &mut fields).is_err() {
+    if scan_payload(record, payload_start, &mut values).is_err() {
         return Decoded::unreadable();
     }
     let mut reader = Reader {
         record,
         start,
         side: &mut text.side,
-        fields,
+        values,
     };
     reader.decoded()
 }
@@ -58,13 +59,13 @@ fn push_attribute(value: &[u8], start: usize, input: &mut String) -> Value {
 fn scan_payload(
     record: &str,
     start: usize,
-    fields: &mut [Value; Field::COUNT],
+    values: &mut [Value; Field::COUNT],
 ) -> Result<(), Malformed> {
     if start == record.len() {
         return Ok(());
     }
     let mut scanner = Scanner::of_member(record, start);
-    fields[Field::Data as usize] = scan_data(&mut scanner, fields)?;
+    values[Field::Data as usize] = scan_data(&mut scanner, values)?;
     if scanner.is_at_end() {
         Ok(())
     } else {
