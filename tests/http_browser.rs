@@ -7,6 +7,8 @@ mod client;
 #[path = "http/teams.rs"]
 mod served;
 mod support;
+#[path = "http_browser/words.rs"]
+mod words;
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,7 @@ use super::problem::Problem;
 
 const STYLE: &str = include_str!("usage_page.css");
 /// SHA-256 of [`STYLE`] in base64; a test says the right one.
-const STYLE_HASH: &str = "LjkfmT04c1nDVeetNuszYwnX7GzUxRExEFWTzuaB3PQ=";
+const STYLE_HASH: &str = "9hF9TeRnE05Rj6eHo9qtDFmt3BnPsF0utSZvEVN5Hhk=";
 
 /// A page as it is sent: nothing is run, fetched or kept.
 pub fn response(status: StatusCode, body: Vec<u8>, more: HeaderMap) -> Response {
@@ -66,16 +66,18 @@ pub fn document(title: &str, body: impl FnOnce(&mut String)) -> String {
     page
 }
 
-/// Nothing where there are no rows. The first column names the row; all but words are to the right.
+/// Nothing where there are no rows. The first column names the row; numbers are to the right.
 /// On a phone each row becomes a block: roles keep it a table for who hears it.
 pub fn write_table(caption: &str, columns: &[&str], rows: Vec<Vec<String>>, page: &mut String) {
-    const WORDS: [&str; 6] = ["Month", "Meter", "Lot", "Kind", "Bought", "Expires"];
+    const WORDS: [&str; 3] = ["Meter", "Lot", "Kind"];
+    const DATES: [&str; 3] = ["Month", "Bought", "Expires"];
     if rows.is_empty() {
         return;
     }
-    let class = |column: &str| match WORDS.contains(&column) {
-        true => "",
-        false => " class=\"n\"",
+    let class = |column: &str| match column {
+        _ if WORDS.contains(&column) => "",
+        _ if DATES.contains(&column) => " class=\"d\"",
+        _ => " class=\"n\"",
     };
     let caption = escaped(caption);
     let _ = write!(

@@ -160,8 +160,13 @@ async fn elsewhere(queries: &Queries, partition: u16) -> Problem {
     }
 }
 
-fn unknown_team() -> Problem {
-    Problem::not_found("no event of such a team was folded")
+fn unknown_team(question: &Question) -> Problem {
+    Problem::not_found(match question {
+        Question::UsagePage { .. } => {
+            "nothing is known of this team yet: what it uses will be shown here"
+        }
+        _ => "no event of such a team was folded",
+    })
 }
 
 /// A team in one view of its partition.
@@ -227,7 +232,7 @@ fn tell(view: &RocksView<'_>, book: &RateBook, target: &Target) -> Result<Answer
                 "the partition of this team has no clock yet: no record has reached it",
             ));
         }
-        (_, None) => return Err(unknown_team()),
+        (question, None) => return Err(unknown_team(question)),
     };
     let context = Context::new(book, clock);
     let mut body = Vec::new();
@@ -244,7 +249,8 @@ fn tell(view: &RocksView<'_>, book: &RateBook, target: &Target) -> Result<Answer
         }
         question => {
             let team = Team::read(view, context, &target.team).map_err(unreadable)?;
-            write(&team.ok_or_else(unknown_team)?, question, &mut body)?;
+            let team = team.ok_or_else(|| unknown_team(question))?;
+            write(&team, question, &mut body)?;
         }
     }
     if body.len() > ANSWER_BYTES_MAX {

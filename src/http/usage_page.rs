@@ -4,6 +4,9 @@
 //! One answer holds all of it. It shows one commit, whose clock it names; every text of a user is
 //! escaped.
 
+mod lines;
+mod notices;
+
 use std::fmt::Write;
 
 use crate::billing::account::TeamAccount;
@@ -16,7 +19,7 @@ use crate::billing::invoice::{
     shown_lines,
 };
 use crate::billing::lot::{Lot, LotKind};
-use crate::billing::month::{Booked, LineKey, TeamMonth};
+use crate::billing::month::TeamMonth;
 use crate::billing::rate_book::{MeterNo, RateBook};
 use crate::billing::tier::Tier;
 use crate::billing::time::Month;
@@ -26,6 +29,7 @@ use crate::wire::shown_text::escaped;
 use super::html::{date, date_time, document, grouped, month_name, time, write_facts, write_table};
 use super::problem::Problem;
 use super::teams::Team;
+use lines::{Row, Unit, measured_under, write_lines};
 
 /// Past months of one page; older ones are linked.
 pub const PAST_MONTHS_MAX: usize = 24;
@@ -35,9 +39,9 @@ const LOTS_MAX: usize = 100;
 /// The page of a team, with past months before `before`, or the last ones.
 pub fn write(team: &Team, before: Option<Month>) -> Result<String, Problem> {
     let mut parts = String::new();
-    write_notices(team, &mut parts);
+    notices::write_notices(team, &mut parts);
     write_open_months(team, &mut parts)?;
-    write_tokens(team, &mut parts);
+    write_tokens(team, &mut parts)?;
     write_past(team, before, &mut parts)?;
     Ok(document(&format!("API usage of {}", team.name), |page| {
         write_header(team, page);
@@ -51,53 +55,28 @@ pub fn write(team: &Team, before: Option<Month>) -> Result<String, Problem> {
 
 fn write_header(team: &Team, page: &mut String) {
     let (account, clock) = (&team.account, team.context.clock);
-    let tier = match account.tier_at(team.context.book, clock) {
+    let tier = account.tier_at(team.context.book, clock);
+    let unit = Unit::of_tier(tier).plural;
+    let access = match tier {
         Tier::Legacy => "Credits",
         Tier::Unenrolled => "Not enrolled",
         Tier::Free => "Free",
         Tier::Paid => "Paid",
     };
     let funding = match account.funding {
-        Funding::None => "",
-        Funding::Prepaid => "<li>Calls are paid from tokens</li>",
-        Funding::Postpay => "<li>Calls are billed monthly</li>",
-        Funding::Suspended => "<li>Suspended</li>",
+        Funding::None => String::new(),
+        Funding::Prepaid => format!("<li>Calls are paid from {unit}</li>"),
+        Funding::Postpay => "<li>Calls are billed monthly</li>".to_owned(),
+        Funding::Suspended => "<li>Suspended</li>".to_owned(),
     };
     let _ = write!(
         page,
         "<header><p class=\"kicker\">API usage</p>\n<h1><bdi>{}</bdi></h1>\n\
-         <ul class=\"facts\"><li>Access: <strong>{tier}</strong></li>{funding}<li>As of {}</li></ul>\
+         <ul class=\"facts\"><li>Access: <strong>{access}</strong></li>{funding}<li>As of {}</li></ul>\
          </header>\n",
         escaped(team.name),
         time(clock)
     );
-}
-
-/// What stops or will change something.
-fn write_notices(team: &Team, page: &mut String) {
-    let (account, context) = (&team.account, &team.context);
-    let mut notice = |text: String| {
-        let _ = writeln!(page, "<p class=\"notice\" role=\"status\">{text}</p>");
-    };
-    if account.funding == Funding::Suspended {
-        notice("Calls of rated APIs are suspended: there are no tokens left and postpay is not in use. \
-                Buy tokens to go on."
-            .into());
-    }
-    let is_free = account.tier_at(context.book, context.clock) == Tier::Free;
-    if is_free
-        && account
-            .month(context.clock.month())
-            .is_some_and(|month| !month.capped.is_empty())
-    {
-        notice("A monthly cap was reached: what it covers stops until the month is over.".into());
-    }
-    if let Some(at) = account.tiers.pending_downgrade {
-        notice(format!(
-            "Access changes to Free at {}. Tokens are kept.",
-            time(at)
-        ));
-    }
 }
 
 /// The month of the clock, and those before it that are not closed yet; the newest first.
@@ -131,7 +110,7 @@ fn write_open_months(team: &Team, page: &mut String) -> Result<(), Problem> {
         };
         let _ = writeln!(page, "<p class=\"note\">{note}</p>");
         if !is_shown(month) {
-            page.push_str("<p>Nothing was used.</p>\n");
+            page.push_str("<p>Nothing was counted in this month.</p>\n");
         }
         write_caps(team, month, page);
         write_booked(team, month, page);
@@ -141,21 +120,25 @@ fn write_open_months(team: &Team, page: &mut String) -> Result<(), Problem> {
     Ok(())
 }
 
-/// How far each meter is towards its cap, those that were used first.
+/// How far each meter is towards its cap, those that were used first. Caps hold while the team is Free,
+/// and for the month that it is in.
 fn write_caps(team: &Team, month: &TeamMonth, page: &mut String) {
     let (book, clock) = (team.context.book, team.context.clock);
     let is_free = team.account.tier_at(book, clock) == Tier::Free;
+    let holds = is_free && month.month == clock.month();
     let of_month = caps(month, book, clock);
-    let is_touched = |cap: &&MeterCap| cap.used > 0 || cap.resumes_at.is_some();
+    let is_touched = |cap: &&MeterCap| cap.used > 0 || (holds && cap.resumes_at.is_some());
     let items = |caps: Vec<&MeterCap>| -> String {
-        let items = caps.into_iter().map(|cap| cap_item(cap, month, book));
+        let items = caps
+            .into_iter()
+            .map(|cap| cap_item(cap, holds, month, book));
         format!("<ul class=\"meters\">{}</ul>\n", items.collect::<String>())
     };
     let (touched, others): (Vec<_>, Vec<_>) = of_month.iter().partition(is_touched);
     if !touched.is_empty() {
         let _ = write!(page, "<h3>Free use</h3>\n{}", items(touched));
     }
-    if is_free && !others.is_empty() {
+    if holds && !others.is_empty() {
         let summary = format!("Free use that is left whole: {} meters", others.len());
         let _ = writeln!(
             page,
@@ -165,16 +148,19 @@ fn write_caps(team: &Team, month: &TeamMonth, page: &mut String) {
     }
 }
 
-fn cap_item(cap: &MeterCap, month: &TeamMonth, book: &RateBook) -> String {
+fn cap_item(cap: &MeterCap, holds: bool, month: &TeamMonth, book: &RateBook) -> String {
     let name = escaped(book.meter_id(cap.meter));
     let of = escaped(&measured(cap.cap, cap.meter, month.month, book));
     let used = grouped(cap.used);
-    let state = match cap.resumes_at {
-        Some(at) => format!(
-            "<p class=\"note reached\">Cap reached: stops until {}</p>",
-            time(at)
-        ),
-        None => format!("<p class=\"note\">{} left</p>", grouped(cap.remaining())),
+    let is_reached = cap.used >= cap.cap;
+    let state = match cap.resumes_at.filter(|_| holds).map(time) {
+        Some(at) if is_reached => {
+            format!("<p class=\"note reached\">Cap reached: stops until {at}</p>")
+        }
+        Some(at) => format!("<p class=\"note reached\">Stops with its API until {at}</p>"),
+        None if holds => format!("<p class=\"note\">{} left</p>", grouped(cap.remaining())),
+        None if is_reached => "<p class=\"note\">Cap was reached</p>".to_owned(),
+        None => String::new(),
     };
     let over = month.over_cap.iter().find(|(meter, _)| *meter == cap.meter);
     let over = over
@@ -196,44 +182,21 @@ fn cap_item(cap: &MeterCap, month: &TeamMonth, book: &RateBook) -> String {
 /// What was rated in a month, and who paid.
 fn write_booked(team: &Team, month: &TeamMonth, page: &mut String) {
     let book = team.context.book;
-    let lines = shown_lines(month, book);
-    let adjustments = shown_adjustments(month, book);
-    let row = |first: Option<Month>, key: LineKey, booked: &Booked| {
-        let mut cells: Vec<String> = first.iter().map(Month::to_string).collect();
-        cells.extend(booked_cells(key, booked, book));
-        cells
+    let row = |of, (key, booked)| Row {
+        of,
+        key,
+        booked,
+        priced: None,
     };
-    let rows = lines.iter().map(|(key, booked)| row(None, *key, booked));
-    write_table("Rated usage", &COLUMNS[1..7], rows.collect(), page);
-    let rows = adjustments
-        .iter()
-        .map(|(of, (key, booked))| row(Some(*of), *key, booked));
-    write_table(ADJUSTMENTS, &COLUMNS[..7], rows.collect(), page);
+    let lines = shown_lines(month, book).into_iter();
+    let lines = lines.map(|line| row(None, line)).collect();
+    write_lines("Rated usage", lines, book, page);
+    let adjustments = shown_adjustments(month, book).into_iter();
+    let adjustments = adjustments.map(|(of, line)| row(Some(of), line)).collect();
+    write_lines(ADJUSTMENTS, adjustments, book, page);
 }
 
 const ADJUSTMENTS: &str = "For usage of earlier months that came too late or was corrected";
-const COLUMNS: [&str; 9] = [
-    "Month",
-    "Meter",
-    "Used",
-    "Tokens",
-    "From tokens",
-    "Postpaid",
-    "Not covered",
-    "Price",
-    "Amount",
-];
-
-fn booked_cells(key: LineKey, booked: &Booked, book: &RateBook) -> [String; 6] {
-    [
-        book.meter_id(key.meter).to_owned(),
-        grouped(booked.usage),
-        grouped(booked.charge),
-        grouped(booked.prepaid),
-        grouped(booked.postpaid),
-        grouped(booked.uncharged),
-    ]
-}
 
 /// What an open month's postpay would come to now.
 fn write_postpay(team: &Team, month: &TeamMonth, page: &mut String) -> Result<(), Problem> {
@@ -272,23 +235,17 @@ fn write_totals(invoice: &Invoice, page: &mut String) {
 }
 
 /// Balance, debt, lots in the order in which they are drawn, and what is carried over.
-fn write_tokens(team: &Team, page: &mut String) {
+fn write_tokens(team: &Team, page: &mut String) -> Result<(), Problem> {
     let (account, context) = (&team.account, &team.context);
+    let tier = account.tier_at(context.book, context.clock);
+    let heading = Unit::of_tier(tier).charge;
     let _ = write!(
         page,
-        "<section aria-labelledby=\"tokens\"><h2 id=\"tokens\">Tokens</h2>\n\
+        "<section aria-labelledby=\"tokens\"><h2 id=\"tokens\">{heading}</h2>\n\
          <p><span class=\"big\">{}</span> available</p>\n",
         grouped(account.lots.balance())
     );
-    if account.debt.is_positive() {
-        let _ = writeln!(
-            page,
-            "<p class=\"reached\">{} owed</p><p class=\"note\">For usage that neither tokens nor \
-             postpay covered. The next purchase settles it first: what is settled counts as used in \
-             its lot.</p>",
-            grouped(account.debt)
-        );
-    }
+    write_debt(team, page)?;
     write_lots(account, page);
     let carried = carry_over(account, context.book, context.clock);
     let month = context.clock.month();
@@ -301,6 +258,39 @@ fn write_tokens(team: &Team, page: &mut String) {
     let caption = "Usage short of a whole unit, carried over to the next call";
     write_table(caption, &["Meter", "Carried over"], rows.collect(), page);
     page.push_str("</section>\n");
+    Ok(())
+}
+
+/// What is owed, and what was. Lots do not tell how much of them settled a debt, so what was not covered
+/// is put beside what is still owed.
+fn write_debt(team: &Team, page: &mut String) -> Result<(), Problem> {
+    let debt = team.account.debt;
+    let lines = team.months().flat_map(|month| &month.lines);
+    let adjustments = team.months().flat_map(|month| &month.adjustments);
+    let uncovered = lines
+        .map(|(_, booked)| booked.uncharged)
+        .chain(adjustments.map(|(_, booked)| booked.uncharged))
+        .try_fold(Tokens::ZERO, Tokens::plus)
+        .map_err(|_| Problem::failed())?;
+    if debt.is_positive() {
+        let _ = writeln!(page, "<p class=\"reached\">{} owed</p>", grouped(debt));
+    } else if !uncovered.is_positive() {
+        return Ok(());
+    }
+    let past = match (uncovered.is_positive(), debt.is_positive()) {
+        (true, true) => format!("{} were not covered when used. ", grouped(uncovered)),
+        (true, false) => format!(
+            "{} were not covered when used; nothing of it is owed any more. ",
+            grouped(uncovered)
+        ),
+        (false, _) => String::new(),
+    };
+    let _ = writeln!(
+        page,
+        "<p class=\"note\">{past}A purchase settles what is owed first: what is settled counts as \
+         used in its lot, and a lot that is used up is not listed.</p>"
+    );
+    Ok(())
 }
 
 fn write_lots(account: &TeamAccount, page: &mut String) {
@@ -423,24 +413,26 @@ fn write_past_month(team: &Team, month: Month, page: &mut String) -> Result<(), 
 fn write_invoice(team: &Team, invoice: &Invoice, page: &mut String) {
     let book = team.context.book;
     let minor_digits = book.minor_digits(&invoice.currency).unwrap_or(2);
-    let row = |first: Option<Month>, line: &InvoiceLine| {
-        let mut cells: Vec<String> = first.iter().map(Month::to_string).collect();
-        cells.extend(booked_cells(line.key, &line.booked, book));
+    let row = |of, line: &InvoiceLine| {
         let price = line
             .unit_price
             .map(|price| print_price(price, minor_digits));
-        cells.extend([
-            price.unwrap_or_else(|| "none".to_owned()),
-            grouped(line.amount),
-        ]);
-        cells
+        Row {
+            of,
+            key: line.key,
+            booked: line.booked,
+            priced: Some([
+                price.unwrap_or_else(|| "none".to_owned()),
+                grouped(line.amount),
+            ]),
+        }
     };
     let caption = format!("Invoice in {}", invoice.currency);
-    let rows = invoice.lines.iter().map(|line| row(None, line)).collect();
-    write_table(&caption, &COLUMNS[1..], rows, page);
+    let lines = invoice.lines.iter().map(|line| row(None, line)).collect();
+    write_lines(&caption, lines, book, page);
     let adjustments = invoice.adjustments.iter();
-    let rows = adjustments.map(|(of, line)| row(Some(*of), line)).collect();
-    write_table(ADJUSTMENTS, &COLUMNS, rows, page);
+    let adjustments = adjustments.map(|(of, line)| row(Some(*of), line)).collect();
+    write_lines(ADJUSTMENTS, adjustments, book, page);
     write_totals(invoice, page);
     let mut facts = vec![("Tokens then", grouped(invoice.balance))];
     if invoice.debt != Tokens::ZERO {
@@ -451,11 +443,8 @@ fn write_invoice(team: &Team, invoice: &Invoice, page: &mut String) {
 
 /// Usage with the meter's measure, as the card of the month's end has it.
 fn measured(usage: u64, meter: MeterNo, month: Month, book: &RateBook) -> String {
-    let card = book.card_at(month.end().minus_millis(1));
-    let row = card.and_then(|card| book.card(card).meter(meter));
-    match row {
-        Some(row) if usage == 1 => format!("1 {}", row.measure),
-        Some(row) => format!("{} {}s", grouped(usage), row.measure),
+    match book.card_at(month.end().minus_millis(1)) {
+        Some(card) => measured_under(card, usage.into(), meter, book),
         None => grouped(usage),
     }
 }

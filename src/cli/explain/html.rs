@@ -28,7 +28,7 @@ pub fn write(explanation: &Explanation, document: &Document) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
     );
     let charts = charts(explanation);
     for (number, section) in document.sections.iter().enumerate() {
@@ -40,7 +40,7 @@ pub fn write(explanation: &Explanation, document: &Document) -> String {
                 .for_each(|chart| write_chart(chart, &mut page));
         }
     }
-    page.push_str("</body>\n</html>\n");
+    page.push_str("</main>\n</body>\n</html>\n");
     page
 }
 
@@ -81,7 +81,11 @@ fn charts(explanation: &Explanation) -> Vec<Chart<'static>> {
 
 fn write_chart(chart: &Chart, page: &mut String) {
     let Some(svg) = chart.svg() else { return };
-    let _ = write!(page, "<figure>\n<figcaption>{}", escaped(&chart.title));
+    let _ = write!(
+        page,
+        "<figure tabindex=\"0\" aria-label=\"{0}\">\n<figcaption>{0}",
+        escaped(&chart.title)
+    );
     for (number, name) in chart.series.iter().enumerate() {
         if chart.days.values().any(|amounts| amounts[number] != 0) {
             let _ = write!(page, "<span class=\"key k{number}\"></span>{name}");
@@ -103,18 +107,23 @@ fn write_section(section: &Section, page: &mut String) {
         page.push_str("</dl>\n");
     }
     for table in &section.tables {
-        write_table(table, page);
+        write_table(table, &section.heading, page);
     }
 }
 
-fn write_table(table: &Table, page: &mut String) {
+/// A table may be wider than the screen: it is reached and moved by keys, under the name of its section.
+fn write_table(table: &Table, name: &str, page: &mut String) {
     let class = |column: usize| match column < table.name_columns {
         true => "",
         false => " class=\"number\"",
     };
-    page.push_str("<div class=\"wide\"><table>\n<tr>");
+    let _ = write!(
+        page,
+        "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"{}\"><table>\n<tr>",
+        escaped(name)
+    );
     for (column, name) in table.columns.iter().enumerate() {
-        let _ = write!(page, "<th{}>{name}</th>", class(column));
+        let _ = write!(page, "<th scope=\"col\"{}>{name}</th>", class(column));
     }
     page.push_str("</tr>\n");
     for row in &table.rows {
