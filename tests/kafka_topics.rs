@@ -114,9 +114,10 @@ fn refused(output: &Output, code: i32) -> Vec<String> {
 /// Runs the command that a fault names, with Kafka's own tools.
 #[track_caller]
 fn mend(fault: &str) {
-    let (_, command) = fault.split_once("; mend it with: ").expect(fault);
-    // Behind it may stand when it may be run, and what else to do.
-    let command = command.split(" (only").next().unwrap();
+    let (_, remedy) = fault.split_once("; mend it with: ").expect(fault);
+    // Before it may stand when it may be run, behind it what else to do.
+    let command = &remedy[remedy.find("kafka-").expect(fault)..];
+    let command = command.split(", then").next().unwrap();
     let mut words = command.split(' ');
     let class = match words.next().unwrap() {
         "kafka-configs.sh" => "kafka.admin.ConfigCommand",

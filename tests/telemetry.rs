@@ -253,6 +253,7 @@ fn what_is_said_of_a_partition_shows_as_gauges() {
     samples.check("meterfold_log_end_offset", of_p7, 150.0);
     samples.check("meterfold_unstable_records", of_p7, 20.0);
     samples.check("meterfold_partition_owned", of_p7, 1.0);
+    samples.check("meterfold_partition_running", of_p7, 1.0);
     samples.check(
         "meterfold_conservation_residual_records",
         r#"{partition="7"}"#,
@@ -271,6 +272,11 @@ fn what_is_said_of_a_partition_shows_as_gauges() {
     samples.check("meterfold_assigned_partitions", "", 2.0);
     samples.check("meterfold_store_live_bytes", "", 10_000.0);
     samples.check("meterfold_input_partitions", r#"{topic="accounts"}"#, 32.0);
+    // It is owned all the same.
+    telemetry.publish_partition(0, PartitionStatus::restoring(7));
+    let restoring = classic(&telemetry.render(Format::Classic));
+    restoring.check("meterfold_partition_owned", of_p7, 1.0);
+    restoring.check("meterfold_partition_running", of_p7, 0.0);
     // The record at hand is as old as 1970, so its retention is long over.
     assert!(samples.value("meterfold_input_lag_seconds", of_p7) > 1.7e9);
     assert!(samples.value("meterfold_retention_headroom_ratio", of_p7) > 1.0);
@@ -358,6 +364,7 @@ fn brokers_are_as_the_clients_see_them() {
         telemetry.client_told(client, figures);
     };
     let disconnected = |disconnects| BrokerFigures {
+        is_connected: true,
         disconnects,
         ..BrokerFigures::default()
     };
@@ -388,6 +395,15 @@ fn brokers_are_as_the_clients_see_them() {
     let samples = classic(&telemetry.render(Format::Classic));
     samples.check("meterfold_kafka_broker_state", of_1, 1.0);
     telemetry.client_told("producer-0", ClientFigures::default());
+    let samples = classic(&telemetry.render(Format::Classic));
+    samples.check("meterfold_kafka_broker_state", of_1, 0.0);
+    // None wants it any more, and none has it.
+    let given_up = || BrokerFigures {
+        is_connected: false,
+        ..disconnected(1)
+    };
+    tells("consumer-0", given_up());
+    tells("producer-0", given_up());
     let samples = classic(&telemetry.render(Format::Classic));
     samples.check("meterfold_kafka_broker_state", of_1, 0.0);
     samples.check("meterfold_kafka_disconnects_total", of_1, 8.0);

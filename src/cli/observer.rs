@@ -181,7 +181,6 @@ impl Observer {
             ),
             dead_letters: counts.dead_letters.values().sum(),
             conservation_residual: i64::from(!counts.is_conserved()),
-            last_commit_unix_millis: Some(wall_millis()),
             ..PartitionStatus::restoring(partition)
         }
     }
@@ -446,10 +445,15 @@ impl Watch for Observer {
     }
 }
 
-/// The ends of the log and the sizes that were told before still stand.
+/// The ends of the log and the sizes that were told before still stand. A partition that has just begun
+/// has committed nothing yet, whatever lies in its store.
 fn keep_told(before: Option<&PartitionStatus>, now: &mut PartitionStatus) {
     if let Some(before) = before {
         now.store = before.store.clone();
+        now.last_commit_unix_millis = match now.sequence > before.sequence {
+            true => Some(wall_millis()),
+            false => before.last_commit_unix_millis,
+        };
     }
     let before = before.into_iter().flat_map(|status| &status.inputs);
     for (input, before) in now.inputs.iter_mut().zip(before) {

@@ -320,6 +320,7 @@ fn reach(
     telemetry: &Telemetry,
     stop: &AtomicBool,
 ) -> Result<Option<Cluster>, Failure> {
+    let mut waits = Waits::default();
     while !stop.load(Ordering::Relaxed) {
         let reason = match look(config) {
             Ok(Ok(cluster)) => return Ok(Some(cluster)),
@@ -331,7 +332,7 @@ fn reach(
                 return Err(error);
             }
         };
-        wait(config, telemetry, stop, &reason);
+        waits.wait(config, telemetry, stop, &reason);
     }
     Ok(None)
 }
@@ -342,11 +343,12 @@ fn derived_format(
     telemetry: &Telemetry,
     stop: &AtomicBool,
 ) -> Result<Option<DerivedFormat>, Failure> {
+    let mut waits = Waits::default();
     while !stop.load(Ordering::Relaxed) {
         match DerivedFormat::of(config) {
             Ok(format) => return Ok(Some(format)),
             Err(error @ RegistryError::Unreachable { .. }) => {
-                wait(config, telemetry, stop, &error.to_string());
+                waits.wait(config, telemetry, stop, &error.to_string());
             }
             Err(error) => {
                 let failure = Failure::from(error);
@@ -360,17 +362,31 @@ fn derived_format(
     Ok(None)
 }
 
-/// Says why the process waits, then waits a second.
-fn wait(config: &Config, telemetry: &Telemetry, stop: &AtomicBool, reason: &str) {
-    tracing::warn!(event = "waiting", "{reason}");
-    for worker in 0..config.workers {
-        let reason = reason.to_owned();
-        telemetry.set_worker_state(worker, WorkerState::WaitingForKafka { reason });
-        telemetry.heartbeat(worker);
-    }
-    let since = Monotonic::now();
-    while since.elapsed() < Duration::from_secs(1) && !stop.load(Ordering::Relaxed) {
-        thread::sleep(LOOK_INTERVAL);
+/// The reason that was said last, and when.
+#[derive(Default)]
+struct Waits(Option<(String, Monotonic)>);
+
+impl Waits {
+    /// How often a reason is said that stays the same.
+    const SAYING: Duration = Duration::from_secs(60);
+
+    /// Says why the process waits, then waits a second.
+    fn wait(&mut self, config: &Config, telemetry: &Telemetry, stop: &AtomicBool, reason: &str) {
+        let is_said =
+            |(said, at): &(String, Monotonic)| said == reason && at.elapsed() < Self::SAYING;
+        if !self.0.as_ref().is_some_and(is_said) {
+            tracing::warn!(event = "waiting", "{reason}");
+            self.0 = Some((reason.to_owned(), Monotonic::now()));
+        }
+        for worker in 0..config.workers {
+            let reason = reason.to_owned();
+            telemetry.set_worker_state(worker, WorkerState::WaitingForKafka { reason });
+            telemetry.heartbeat(worker);
+        }
+        let since = Monotonic::now();
+        while since.elapsed() < Duration::from_secs(1) && !stop.load(Ordering::Relaxed) {
+            thread::sleep(LOOK_INTERVAL);
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub fn figures(statistics: &Statistics) -> ClientFigures {
 fn broker(broker: &Broker) -> BrokerFigures {
     let micros = |micros: i64| micros as f64 / 1e6;
     BrokerFigures {
+        is_connected: is_up(broker),
         is_missed: is_missed(broker),
         rtt_seconds: broker.rtt.as_ref().map_or(0.0, |rtt| micros(rtt.p99)),
         throttle_seconds: broker

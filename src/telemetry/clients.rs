@@ -23,6 +23,7 @@ pub struct ClientFigures {
 /// A broker as one client sees it. Counters begin with the client.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BrokerFigures {
+    pub is_connected: bool,
     /// The client wants a connection and has none.
     pub is_missed: bool,
     pub rtt_seconds: f64,
@@ -57,13 +58,17 @@ impl Telemetry {
         let mut brokers: BTreeMap<&str, BrokerFigures> = BTreeMap::new();
         for (broker, figures) in clients().flat_map(|client| &client.brokers) {
             let worst = brokers.entry(broker).or_default();
+            worst.is_connected |= figures.is_connected;
             worst.is_missed |= figures.is_missed;
             worst.rtt_seconds = worst.rtt_seconds.max(figures.rtt_seconds);
             worst.throttle_seconds = worst.throttle_seconds.max(figures.throttle_seconds);
         }
+        // No client wants a broker once all have given up; one that is not wanted is reached only where
+        // another is.
+        let is_any_connected = brokers.values().any(|broker| broker.is_connected);
         for (broker, worst) in brokers {
-            let is_reached = f64::from(!worst.is_missed);
-            families.set(Metric::KafkaBrokerState, &[broker], is_reached);
+            let is_reached = is_any_connected && !worst.is_missed;
+            families.set(Metric::KafkaBrokerState, &[broker], f64::from(is_reached));
             families.set(Metric::KafkaBrokerRtt, &[broker], worst.rtt_seconds);
             families.set(Metric::KafkaThrottle, &[broker], worst.throttle_seconds);
         }

@@ -110,8 +110,9 @@ impl Telemetry {
             && let Some(before) = before
         {
             figures.brokers.clone_from(&before.brokers);
-            let brokers = figures.brokers.values_mut();
-            brokers.for_each(|broker| broker.is_missed = true);
+            for broker in figures.brokers.values_mut() {
+                (broker.is_connected, broker.is_missed) = (false, true);
+            }
         }
         for (broker, now) in &figures.brokers {
             let before = before.and_then(|figures| figures.brokers.get(broker));

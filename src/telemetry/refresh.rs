@@ -126,8 +126,10 @@ impl Telemetry {
                 f64::from(is_it),
             );
         }
+        let is_running = f64::from(status.state == PartitionState::Running);
         for topic in &self.0.settings.topics {
             families.set(Metric::PartitionOwned, &[topic, &partition], 1.0);
+            families.set(Metric::PartitionRunning, &[topic, &partition], is_running);
         }
         for input in &status.inputs {
             let caught_up_millis = owned.caught_up_millis.get(&input.topic);

@@ -191,6 +191,7 @@ table! {
         UnstableRecords GAUGE, "meterfold_unstable_records", [TOPIC, PARTITION], "High watermark less last stable offset: what open transactions hold back.";
         RetentionHeadroom GAUGE, "meterfold_retention_headroom_ratio", [TOPIC, PARTITION], "Age of the oldest uncommitted record by the topic's retention; at 1 records are lost.";
         PartitionOwned GAUGE, "meterfold_partition_owned", [TOPIC, PARTITION], "1 while this process owns the partition.";
+        PartitionRunning GAUGE, "meterfold_partition_running", [TOPIC, PARTITION], "1 while the partition folds; 0 while it restores, waits or is halted.";
         InputPartitions GAUGE, "meterfold_input_partitions", [TOPIC], "Partitions that the input is configured to have.";
         LastCommitTimestamp GAUGE, "meterfold_last_commit_timestamp_seconds", [], "When this process last committed; 0: not yet.";
         ClockTimestamp GAUGE, "meterfold_clock_timestamp_seconds", [PARTITION], "Logical clock of the partition.";

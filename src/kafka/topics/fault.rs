@@ -108,21 +108,22 @@ impl Mender<'_> {
         }
     }
 
-    /// A topic can only grow, and what lies in it stays where it was.
+    /// Teams are spread by the number of partitions, so a topic that holds records keeps its own.
     pub fn partitions(&self, found: usize, wanted: usize) -> TopicFault {
         let Mender { brokers, topic, .. } = self;
-        let remedy = if found < wanted {
-            format!(
-                "kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions \
-                 {wanted} (only while it is empty)"
-            )
-        } else {
-            format!(
-                "kafka-topics.sh --bootstrap-server {brokers} --delete --topic {topic} (only while \
-                 it is empty; then make it again), or give all topics {found} and set \
-                 topics.partitions"
-            )
+        let change = match found < wanted {
+            true => format!("--alter --topic {topic} --partitions {wanted}"),
+            false => format!("--delete --topic {topic}"),
         };
+        let again = if found < wanted {
+            ""
+        } else {
+            ", then make it again"
+        };
+        let remedy = format!(
+            "topics.partitions = {found}, if all topics have so many; only if it never held a record: \
+             kafka-topics.sh --bootstrap-server {brokers} {change}{again}"
+        );
         TopicFault {
             because: "a team lies in the same partition of every topic",
             remedy,
