@@ -95,6 +95,13 @@ impl Topics {
         ]
     }
 
+    /// All that an audit reads (`SECURITY.md`).
+    pub fn evidence(&self) -> Vec<&str> {
+        let outputs = self.outputs().into_iter();
+        let outputs = outputs.filter(|topic| *topic != self.changelog);
+        self.inputs().into_iter().chain(outputs).collect()
+    }
+
     /// The inputs, in the order in which ties are broken (`engine.md` 7): accounts first.
     pub fn inputs(&self) -> Vec<&str> {
         let accounts = self.accounts.as_deref();

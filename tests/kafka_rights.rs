@@ -62,6 +62,7 @@ fn each_identity_works_with_the_rights_that_are_listed() {
         "dead-letters",
         "audit",
         "archive",
+        "audit-without-letters",
         "run-without-group",
         "run-without-transactions",
     ]
@@ -70,7 +71,10 @@ fn each_identity_works_with_the_rights_that_are_listed() {
     let mut scene = Scene::new(&broker, "rights", 2);
     for user in &users {
         let (identity, missing) = user.split_once("-without-").unwrap_or((user, "nothing"));
-        for right in rights(identity, &scene.setup) {
+        for mut right in rights(identity, &scene.setup) {
+            if missing == "letters" {
+                right.leave_out(&scene.setup.topic("dead-letters"));
+            }
             if !right.is_needed_for(missing) {
                 grant(&broker, &[user], &right);
             }
@@ -119,6 +123,16 @@ fn each_identity_works_with_the_rights_that_are_listed() {
     processor.stop();
     become_user(&mut scene, "audit");
     scene.assert_complete("after recover");
+    // Whoever may not describe a topic is told by brokers that there is none.
+    become_user(&mut scene, "audit-without-letters");
+    let refused = command(&scene, &["audit", "--all", "--month", "2026-01"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(6), "{said}");
+    let missing = format!(
+        "topic {} needs Read and Describe",
+        scene.setup.topic("dead-letters")
+    );
+    assert!(said.contains(&missing), "{said}");
     become_user(&mut scene, "archive");
     let to = scene.setup.dir().join("archive");
     let to = to.to_str().expect("a path");

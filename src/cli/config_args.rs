@@ -62,6 +62,7 @@ impl TimeoutArgs {
     /// What the log holds of the configured application.
     pub fn evidence(&self, config: &Config) -> Result<KafkaEvidence, Failure> {
         let cluster = self.connect(config)?;
+        cluster.check_readable(&config.topics.evidence())?;
         let timeout = Duration::from_secs(self.timeout);
         Ok(KafkaEvidence::new(config, cluster.id(), timeout)?)
     }

@@ -17,6 +17,10 @@ pub struct Right {
 }
 
 impl Right {
+    pub fn leave_out(&mut self, name: &str) {
+        self.names.retain(|it| it != name);
+    }
+
     /// Whether it is what "group" or "transactions" take beyond looking.
     pub fn is_needed_for(&self, what: &str) -> bool {
         let of_kind = match what {
