@@ -8,6 +8,7 @@ mod client_properties;
 mod kafka_properties;
 mod keys;
 mod layers;
+mod loopback;
 mod reference;
 mod secret;
 mod values;
@@ -25,7 +26,8 @@ pub use values::{ConfigError, Fault, Place};
 
 use keys::{Default, KEYS, Key};
 use layers::Layers;
-use values::{Form, Raw};
+use loopback::is_loopback;
+use values::{Form, Raw, shown};
 
 /// A checked configuration. Empty texts of optional keys are None.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub idle_margin_millis: u64,
     pub on_wrong_partition: OnWrongPartition,
     pub linger_millis: u64,
+    /// Plain text is allowed beyond this machine.
+    pub insecure: bool,
     pub kafka: KafkaProperties,
     pub topics: Topics,
     pub commit: Commit,
@@ -185,6 +189,14 @@ impl Config {
         check(layers)
     }
 
+    /// Brokers and the registry, where they are reached in plain text beyond this machine.
+    pub fn plaintext_peers(&self) -> Vec<&str> {
+        let mut peers = self.kafka.plaintext_brokers();
+        let registry = self.registry.as_ref().map(|registry| registry.url.as_str());
+        peers.extend(registry.filter(|url| is_plaintext_url(url)));
+        peers
+    }
+
     /// A TOML document of every key with its default, its limits and its meaning.
     pub fn default_document() -> String {
         reference::default_document()
@@ -230,7 +242,7 @@ fn check(layers: Layers) -> Result<Config, ConfigError> {
             values.0.insert(key.name, raw);
         }
     }
-    let kafka = kafka.check(&mut faults);
+    let kafka = kafka.check(values.is_insecure(), &mut faults);
     faults.extend(values.contradictions());
     if faults.is_empty() {
         Ok(values.config(kafka))
@@ -259,6 +271,10 @@ impl Values {
             "topics.journal" => Some(format!("{application}-journal")),
             _ => None,
         }
+    }
+
+    fn is_insecure(&self) -> bool {
+        self.0.get("insecure").is_some_and(|raw| raw.text == "true")
     }
 
     /// Values that are right alone and wrong together.
@@ -291,6 +307,17 @@ impl Values {
             fault(
                 "output.format",
                 "\"avro\" needs a schema registry; give registry.url".to_owned(),
+            );
+        }
+        let url = text("registry.url");
+        if is_plaintext_url(url) && !self.is_insecure() {
+            fault(
+                "registry.url",
+                format!(
+                    "{} is refused: whoever is on the way could read the password and alter \
+                     schemas; give https, or set insecure = true",
+                    shown(url)
+                ),
             );
         }
         let (user, password) = ("registry.username", "registry.password_file");
@@ -347,6 +374,7 @@ impl Values {
                 _ => OnWrongPartition::Halt,
             },
             linger_millis: number("linger_ms"),
+            insecure: self.is_insecure(),
             kafka,
             topics: Topics {
                 api_calls: text("topics.api_calls"),
@@ -388,6 +416,10 @@ impl Values {
             },
         }
     }
+}
+
+fn is_plaintext_url(url: &str) -> bool {
+    url.starts_with("http://") && !is_loopback(url)
 }
 
 fn host_name() -> Option<String> {

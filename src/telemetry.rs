@@ -53,6 +53,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Digest of the configuration, secrets aside.
     pub config_hash: String,
+    /// Something is reached in plain text beyond this machine.
+    pub is_insecure: bool,
     pub transaction_timeout_millis: u64,
     pub build: Build,
 }
@@ -251,6 +253,8 @@ impl Telemetry {
         ];
         families.set(Metric::BuildInfo, &labels.map(String::as_str), 1.0);
         families.set(Metric::ConfigInfo, &[&settings.config_hash], 1.0);
+        let insecure = f64::from(u8::from(settings.is_insecure));
+        families.set(Metric::Insecure, &[], insecure);
         let started = seconds(self.0.started_unix_millis);
         families.set(Metric::StartTimestamp, &[], started);
         let timeout = settings.transaction_timeout_millis as f64 / 1_000.0;

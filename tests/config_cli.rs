@@ -124,14 +124,38 @@ fn what_stands_behind_the_keys_is_checked() {
 }
 
 #[test]
-fn brokers_in_plain_text_are_warned_of() {
-    let text = "rates = \"BOOK\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n";
-    let output = validate(&written(text), &[], &[]);
+fn plain_text_is_refused_unless_it_is_allowed() {
+    let text = "rates = \"BOOK\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n\
+                [registry]\nurl = \"http://registry:8081\"\n";
+    let directory = written(text);
+    // Of every command that reads a configuration, before it does anything.
+    for command in [
+        "validate",
+        "run",
+        "topics create",
+        "audit --all --month last",
+    ] {
+        let command: Vec<&str> = command.split_whitespace().collect();
+        let all = [&command[..], &["--config", "meterfold.toml"]].concat();
+        let error = refused(&meterfold(&directory, &all, &[]), 4);
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{command:?}: {error}");
+        for (line, words) in lines.iter().zip([
+            "configuration: kafka.\"security.protocol\": plain text to kafka:9092 is refused: ",
+            "meterfold.toml:5: registry.url: \"http://registry:8081\" is refused: ",
+        ]) {
+            assert!(line.contains(words), "{command:?}: {error}");
+            assert!(line.ends_with(", or set insecure = true"), "{error}");
+        }
+    }
+    let output = validate(&directory, &[], &[("METERFOLD_INSECURE", "true")]);
     assert!(output.status.success(), "{output:?}");
-    let warning = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        warning.starts_with("warning: kafka:9092 is reached in plain text"),
-        "{warning}"
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        warnings.lines().collect::<Vec<_>>(),
+        ["kafka:9092", "http://registry:8081"].map(|peer| format!(
+            "warning: {peer} is reached in plain text; use TLS and remove insecure"
+        ))
     );
 }
 
@@ -165,7 +189,8 @@ fn a_run_says_in_json_why_it_failed() {
     // What comes later has lines of the log before it, of the same form.
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = busy.local_addr().unwrap();
-    let text = "rates = \"BOOK\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n";
+    let text =
+        "rates = \"BOOK\"\ninsecure = true\n[kafka]\n\"bootstrap.servers\" = \"kafka:9092\"\n";
     let directory = written(&format!("{text}[http]\nlisten = \"{address}\"\n"));
     let arguments = ["run", "--config", "meterfold.toml", "--log-format", "json"];
     let error = refused(&meterfold(&directory, &arguments, &[]), 1);
@@ -264,6 +289,7 @@ fn an_option_that_would_be_ignored_is_refused() {
         ("validate --print-default-config", "--set a=b"),
         ("validate --print-default-config", "--against-cluster"),
         (generate, "--timeout 3"),
+        (generate, "--insecure"),
     ] {
         let all = format!("{command} {option}");
         let all: Vec<&str> = all.split_whitespace().collect();

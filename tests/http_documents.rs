@@ -232,7 +232,7 @@ fn asyncapi_has_the_types_and_topics_of_the_program() {
 
     let config = Config::parse(
         "test",
-        "rates = \"r.json\"\n[kafka]\n\"bootstrap.servers\" = \"k:1\"\n",
+        "rates = \"r.json\"\n[kafka]\n\"bootstrap.servers\" = \"127.0.0.1:1\"\n",
     )
     .unwrap();
     let topics = &config.topics;

@@ -113,6 +113,19 @@ fn all_that_is_known_is_exported_as_0_from_the_start() {
 }
 
 #[test]
+fn plain_text_shows() {
+    for is_insecure in [false, true] {
+        let telemetry = Telemetry::new(Settings {
+            is_insecure,
+            ..Settings::default()
+        });
+        let metrics = telemetry.render(Format::Classic);
+        let line = format!("meterfold_insecure {}", u8::from(is_insecure));
+        assert!(metrics.lines().any(|it| it == line), "{metrics}");
+    }
+}
+
+#[test]
 fn a_report_is_counted_once_and_begins_anew() {
     let telemetry = telemetry(1);
     telemetry.publish_partition(0, running(3));

@@ -8,7 +8,7 @@
 {{- if not (index .Values.config.kafka "bootstrap.servers") -}}
 {{- fail "config.kafka has no bootstrap.servers: give the brokers as HOST:PORT,HOST:PORT" -}}
 {{- end -}}
-{{- include "meterfold.refuseKafka" (dict "place" "config.kafka" "kafka" .Values.config.kafka "files" "secretFiles" "secretFiles" .Values.secretFiles) -}}
+{{- include "meterfold.refuseKafka" (dict "place" "config.kafka" "kafka" .Values.config.kafka "files" "secretFiles" "secretFiles" .Values.secretFiles "insecure" .Values.config.insecure) -}}
 {{- include "meterfold.refuseMemory" (dict "place" "resources" "resources" .Values.resources) -}}
 {{- with .Values.queries.tokenFile -}}
 {{- if not (include "meterfold.isMounted" (list $.Values.secretFiles .)) -}}
@@ -16,7 +16,7 @@
 {{- end -}}
 {{- end -}}
 {{- if .Values.audit.enabled -}}
-{{- include "meterfold.refuseKafka" (dict "place" "audit.kafka" "kafka" (include "meterfold.auditKafka" . | fromYaml) "files" "audit.secretFiles" "secretFiles" .Values.audit.secretFiles) -}}
+{{- include "meterfold.refuseKafka" (dict "place" "audit.kafka" "kafka" (include "meterfold.auditKafka" . | fromYaml) "files" "audit.secretFiles" "secretFiles" .Values.audit.secretFiles "insecure" .Values.config.insecure) -}}
 {{- include "meterfold.refuseMemory" (dict "place" "audit.resources" "resources" .Values.audit.resources) -}}
 {{- end -}}
 {{- if and .Values.rateBook.inline .Values.rateBook.existingConfigMap -}}
@@ -43,6 +43,10 @@
 {{- end -}}
 {{- if and (eq (dig "format" "json" .Values.config.output) "avro") (not (dig "url" "" .Values.config.registry)) -}}
 {{- fail "config.output: format is avro without a schema registry: give config.registry.url" -}}
+{{- end -}}
+{{- $url := dig "url" "" .Values.config.registry -}}
+{{- if and (hasPrefix "http://" $url) (not .Values.config.insecure) (not (include "meterfold.isLoopback" $url)) -}}
+{{- fail (printf "config.registry: url is %s, plain text: give https, or set config.insecure" $url) -}}
 {{- end -}}
 {{- if and .Values.strimzi.enabled (not .Values.strimzi.cluster) -}}
 {{- fail "strimzi is enabled without a cluster: give the name of the Kafka resource in strimzi.cluster" -}}
@@ -78,6 +82,13 @@
 {{- if not (has $protocol (list "plaintext" "ssl" "sasl_plaintext" "sasl_ssl")) -}}
 {{- fail (printf "%s: security.protocol is %s: give ssl or sasl_ssl" $place $protocol) -}}
 {{- end -}}
+{{- if and (hasSuffix "plaintext" $protocol) (not .insecure) -}}
+{{- range $server := splitList "," (index .kafka "bootstrap.servers") -}}
+{{- if not (include "meterfold.isLoopback" (trim $server)) -}}
+{{- fail (printf "%s: security.protocol is %s, and %s is beyond the pod: give ssl or sasl_ssl, or set config.insecure" $place $protocol (trim $server)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and (hasPrefix "sasl_" $protocol) (not (index .kafka "sasl.mechanism")) -}}
 {{- fail (printf "%s: security.protocol is %s without a sasl.mechanism: give one, such as SCRAM-SHA-512" $place $protocol) -}}
 {{- end -}}
@@ -101,6 +112,11 @@
 {{- if lt (mul (int64 (regexFind "^[0-9]+" $limit)) $unit) 1572864 -}}
 {{- fail (printf "%s: %s of memory are less than the program may take: give at least 1536Mi" .place $limit) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Whether HOST:PORT, of a broker or a URL, is the pod itself. */}}
+{{- define "meterfold.isLoopback" -}}
+{{- if regexMatch "^([A-Za-z_]+://)?([Ll]ocalhost|127[.][0-9]+[.][0-9]+[.][0-9]+|\\[::1\\])(:[0-9]*)?(/|$)" . -}}yes{{- end -}}
 {{- end -}}
 
 {{/* Whether a path lies under a mounted secret: the arguments are the list of secrets and the path. */}}

@@ -93,6 +93,9 @@ pub struct GenerateArgs {
     /// With --brokers: a property of the client, such as security.protocol=ssl
     #[arg(long, value_name = "NAME=VALUE", requires = "brokers", value_parser = parse_property)]
     kafka_property: Vec<(String, String)>,
+    /// With --brokers: plain text is allowed to brokers on other machines
+    #[arg(long, requires = "brokers")]
+    insecure: bool,
     /// To Kafka: at most so many events a second
     #[arg(
         long,
@@ -162,7 +165,14 @@ fn kafka_config(args: &GenerateArgs) -> Result<Option<Config>, Failure> {
     if let Some(brokers) = &args.brokers {
         let accounts_topic = args.accounts_topic.as_deref();
         let properties = &args.kafka_property;
-        return kafka::config_of_flags(brokers, &args.topic, accounts_topic, properties).map(Some);
+        let config = kafka::config_of_flags(
+            brokers,
+            &args.topic,
+            accounts_topic,
+            properties,
+            args.insecure,
+        );
+        return config.map(Some);
     }
     let Some(path) = &args.config else {
         return Ok(None);

@@ -92,11 +92,11 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
     };
     let _log =
         log::start(log_settings, &telemetry).map_err(|error| Failure::failed(error.to_string()))?;
-    for broker in config.kafka.plaintext_brokers() {
+    for peer in config.plaintext_peers() {
         tracing::warn!(
             event = "plain_text",
-            "usage and bills travel to {broker} in plain text; set kafka.\"security.protocol\" to ssl or \
-             sasl_ssl"
+            "{peer} is reached in plain text: whoever is on the way can read and alter what is sent; \
+             use TLS and remove insecure"
         );
     }
     let stop = stop_flag()?;
@@ -186,6 +186,7 @@ fn telemetry_settings(config: &Config) -> Settings {
         partitions: config.topics.partitions,
         state_dir: Some(config.state_dir.clone()),
         config_hash: config_hash(config),
+        is_insecure: !config.plaintext_peers().is_empty(),
         transaction_timeout_millis: config.kafka.millis(
             "transaction.timeout.ms",
             crate::config::TRANSACTION_TIMEOUT_MILLIS,

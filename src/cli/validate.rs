@@ -49,10 +49,9 @@ pub fn run(args: ValidateArgs) -> Result<(), Failure> {
     }
     let config = args.config.load()?;
     let book = check_book(&config)?;
-    for broker in config.kafka.plaintext_brokers() {
+    for peer in config.plaintext_peers() {
         streams::note(format_args!(
-            "warning: {broker} is reached in plain text; set kafka.\"security.protocol\" to ssl or \
-             sasl_ssl"
+            "warning: {peer} is reached in plain text; use TLS and remove insecure"
         ));
     }
     let mut said = format!("configuration and rate book {book} are valid\n");

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::client_properties::{ALIASES, Client, JAVA_NAMES, PROPERTIES, RULES, Rule, SECRETS};
+use super::loopback::is_loopback;
 use super::secret::Secret;
 use super::values::{Fault, Form, Place, Raw, nearest, shown};
 
@@ -64,9 +65,9 @@ impl KafkaProperties {
     }
 
     /// Brokers that are reached without TLS and not on loopback: what is sent can be read.
-    pub fn plaintext_brokers(&self) -> Vec<&str> {
-        let protocol = self.get("security.protocol").unwrap_or("plaintext");
-        if protocol.to_ascii_lowercase().ends_with("ssl") {
+    pub(super) fn plaintext_brokers(&self) -> Vec<&str> {
+        let protocol = self.get("security.protocol").unwrap_or_default();
+        if matches!(protocol.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl") {
             return Vec::new();
         }
         let brokers = self.get("bootstrap.servers").unwrap_or_default().split(',');
@@ -134,8 +135,9 @@ impl GivenProperties {
         None
     }
 
-    /// Reads files and checks each value, then the values against each other.
-    pub fn check(self, faults: &mut Vec<Fault>) -> KafkaProperties {
+    /// Reads files and checks each value, then the values against each other. `is_insecure`: plain
+    /// text is allowed.
+    pub fn check(self, is_insecure: bool, faults: &mut Vec<Fault>) -> KafkaProperties {
         let mut checked = BTreeMap::new();
         for (name, given) in &self.0 {
             match given.check(name) {
@@ -157,7 +159,7 @@ impl GivenProperties {
                 "is missing; give the brokers, as HOST:PORT,HOST:PORT".to_owned(),
             ));
         }
-        for (name, problem) in contradictions(&properties) {
+        for (name, problem) in contradictions(&properties, is_insecure) {
             faults.push(fault_of(name, &place_of(name), problem));
         }
         properties
@@ -227,7 +229,7 @@ fn refusal(name: &str, text: &str) -> Option<String> {
 }
 
 /// Values that are right alone and wrong together.
-fn contradictions(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
+fn contradictions(properties: &KafkaProperties, is_insecure: bool) -> Vec<(&'static str, String)> {
     let mut faults = Vec::new();
     let session = properties.millis("session.timeout.ms", SESSION_TIMEOUT_MILLIS);
     let transaction = properties.millis("transaction.timeout.ms", TRANSACTION_TIMEOUT_MILLIS);
@@ -250,7 +252,16 @@ fn contradictions(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
     let is_plain = properties
         .get("sasl.mechanism")
         .is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("PLAIN"));
-    if is_plain && !properties.plaintext_brokers().is_empty() {
+    let brokers = properties.plaintext_brokers();
+    if !is_insecure && !brokers.is_empty() {
+        let problem = format!(
+            "plain text to {} is refused: whoever is on the way could read and alter what is sent; \
+             give ssl or sasl_ssl, or set insecure = true",
+            brokers.join(", ")
+        );
+        faults.push(("security.protocol", problem));
+    }
+    if is_plain && !brokers.is_empty() {
         let problem = "PLAIN sends the password as it is, so it needs TLS; set \
                        kafka.\"security.protocol\" to sasl_ssl";
         faults.push(("sasl.mechanism", problem.to_owned()));
@@ -297,20 +308,9 @@ fn fault_of(name: &str, place: &Place, problem: String) -> Fault {
     }
 }
 
-fn is_loopback(broker: &str) -> bool {
-    let address = broker.rsplit_once("://").map_or(broker, |(_, rest)| rest);
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback_number = host
-        .parse::<std::net::IpAddr>()
-        .is_ok_and(|number| number.is_loopback());
-    host == "localhost" || is_loopback_number
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::client_properties::{ALIASES, PROPERTIES, RULES, SECRETS};
-    use super::is_loopback;
 
     #[test]
     fn the_tables_speak_of_properties_that_there_are() {
@@ -325,25 +325,5 @@ mod tests {
             assert!(!is_known(alias) && is_known(name), "{alias} {name}");
         }
         assert!(PROPERTIES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    }
-
-    #[test]
-    fn loopback() {
-        for broker in [
-            "localhost:9092",
-            "127.0.0.1:9092",
-            "127.3.2.1",
-            "[::1]:9092",
-        ] {
-            assert!(is_loopback(broker), "{broker}");
-        }
-        for broker in [
-            "kafka:9092",
-            "10.0.0.1:9092",
-            "[2001:db8::1]:9092",
-            "localhost.evil:1",
-        ] {
-            assert!(!is_loopback(broker), "{broker}");
-        }
     }
 }

@@ -114,7 +114,7 @@ fn every_key_is_in_the_documents_and_can_be_set_by_each_layer() {
         let default = Config::parse("m.toml", REQUIRED).unwrap();
         // What one needs beside it.
         let beside = [
-            ("METERFOLD_REGISTRY__URL", "http://r"),
+            ("METERFOLD_REGISTRY__URL", "https://r"),
             ("METERFOLD_REGISTRY__USERNAME", "u"),
             ("METERFOLD_REGISTRY__PASSWORD_FILE", "p"),
         ];
@@ -539,34 +539,82 @@ fn secrets_come_from_files_and_are_not_shown() {
     assert_eq!(config.kafka.get("sasl.password"), Some("canary-1234"));
 }
 
-#[test]
-fn a_password_in_plain_text_needs_tls() {
-    let read = |protocol: &str| {
-        let text = format!(
-            "rates = \"r.json\"\n[kafka]\nbootstrap.servers = \"k:1\"\nsasl.mechanism = \"PLAIN\"\n\
-             security.protocol = \"{protocol}\"\n"
-        );
-        Config::parse("m.toml", &text)
-    };
-    read("sasl_ssl").unwrap();
-    let error = read("sasl_plaintext").unwrap_err().to_string();
-    assert!(error.contains("it needs TLS"), "{error}");
+/// A configuration whose `[kafka]` has these lines.
+fn of_brokers(top: &str, lines: &str) -> Result<Config, ConfigError> {
+    Config::parse(
+        "m.toml",
+        &format!("rates = \"r.json\"\n{top}\n[kafka]\n{lines}\n"),
+    )
 }
 
 #[test]
-fn brokers_in_plain_text_are_known() {
-    let brokers = |line: &str| {
-        let text = format!("rates = \"r.json\"\n[kafka]\n{line}\n");
-        let config = Config::parse("m.toml", &text).unwrap();
-        let brokers = config.kafka.plaintext_brokers();
-        brokers.into_iter().map(str::to_owned).collect::<Vec<_>>()
+fn a_password_in_plain_text_needs_tls() {
+    let read = |protocol: &str| {
+        let lines = "bootstrap.servers = \"k:1\"\nsasl.mechanism = \"PLAIN\"\nsecurity.protocol";
+        of_brokers("insecure = true", &format!("{lines} = \"{protocol}\""))
     };
-    assert_eq!(brokers("bootstrap.servers = \"localhost:1,k:1\""), ["k:1"]);
+    read("sasl_ssl").unwrap();
+    let error = read("sasl_plaintext").unwrap_err();
+    assert_eq!(error.0.len(), 1, "{error}");
+    assert!(error.to_string().contains("it needs TLS"), "{error}");
+}
+
+#[test]
+fn brokers_in_plain_text_are_refused_beyond_this_machine() {
+    let refused = |lines: &str| {
+        let error = of_brokers("", lines).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{error}");
+        error.to_string()
+    };
+    let servers = |list: &str| format!("bootstrap.servers = \"{list}\"");
     assert_eq!(
-        brokers("bootstrap.servers = \"k:1\"\nsecurity.protocol = \"SASL_PLAINTEXT\""),
-        ["k:1"]
+        refused(&servers(
+            "localhost:1, kafka-1:9092,[::1]:3,[2001:db8::1]:9092"
+        )),
+        "configuration: kafka.\"security.protocol\": plain text to kafka-1:9092, [2001:db8::1]:9092 is \
+         refused: whoever is on the way could read and alter what is sent; give ssl or sasl_ssl, or \
+         set insecure = true"
     );
-    assert!(brokers("bootstrap.servers = \"k:1\"\nsecurity.protocol = \"sasl_ssl\"").is_empty());
+    for protocol in ["plaintext", "PLAINTEXT", "sasl_plaintext", "SASL_PLAINTEXT"] {
+        let lines = format!("{}\nsecurity.protocol = \"{protocol}\"", servers("k:1"));
+        let fault = refused(&lines);
+        let start = "m.toml:5: kafka.\"security.protocol\": plain text to k:1 is refused";
+        assert!(fault.starts_with(start), "{fault}");
+        let config = of_brokers("insecure = true", &lines).unwrap();
+        assert_eq!(config.plaintext_peers(), ["k:1"], "{protocol}");
+        let here = lines.replace("k:1", "localhost:1,127.9.9.9:2,[::1]:3");
+        let config = of_brokers("", &here).unwrap();
+        assert!(config.plaintext_peers().is_empty(), "{protocol}");
+    }
+    for protocol in ["ssl", "SASL_SSL"] {
+        let lines = format!("{}\nsecurity.protocol = \"{protocol}\"", servers("k:1"));
+        let config = of_brokers("", &lines).unwrap();
+        assert!(config.plaintext_peers().is_empty(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_registry_in_plain_text_is_refused_beyond_this_machine() {
+    let parse = |top: &str, url: &str| {
+        let registry = with("registry", &format!("url = \"{url}\""));
+        Config::parse("m.toml", &format!("{top}\n{registry}"))
+    };
+    let fault = fault(&with("registry", "url = \"http://r:8081\""));
+    assert_eq!(
+        fault,
+        "m.toml:5: registry.url: \"http://r:8081\" is refused: whoever is on the way could read the \
+         password and alter schemas; give https, or set insecure = true"
+    );
+    let config = parse("insecure = true", "http://r:8081").unwrap();
+    assert_eq!(config.plaintext_peers(), ["http://r:8081"]);
+    for url in [
+        "https://r:8081",
+        "http://localhost:8081",
+        "http://[::1]/apis/ccompat/v7",
+    ] {
+        let config = parse("", url).unwrap();
+        assert!(config.plaintext_peers().is_empty(), "{url}");
+    }
 }
 
 #[test]

@@ -30,13 +30,14 @@ struct Topic<'a> {
     events: u64,
 }
 
-/// The configuration that the flags say: brokers, the two inputs (an empty one is none), and
-/// properties of the client.
+/// The configuration that the flags say: brokers, the two inputs (an empty one is none), properties
+/// of the client, and whether plain text is allowed.
 pub fn config_of_flags(
     brokers: &str,
     topic: &str,
     accounts_topic: Option<&str>,
     properties: &[(String, String)],
+    is_insecure: bool,
 ) -> Result<Config, Failure> {
     let mut settings = vec![
         // A configuration must name a book, which a generator does not read.
@@ -47,6 +48,7 @@ pub fn config_of_flags(
             accounts_topic.unwrap_or_default().to_owned(),
         ),
         ("kafka.bootstrap.servers".to_owned(), brokers.to_owned()),
+        ("insecure".to_owned(), is_insecure.to_string()),
     ];
     let properties = properties.iter();
     settings.extend(properties.map(|(name, value)| (format!("kafka.{name}"), value.clone())));
@@ -173,17 +175,21 @@ mod tests {
     #[test]
     fn flags_make_a_configuration() {
         let properties = [("linger.ms".to_owned(), "20".to_owned())];
-        let config =
-            config_of_flags("a:1,b:2", "events", None, &properties).expect("a configuration");
+        let of_flags = |accounts, properties: &[_], is_insecure| {
+            config_of_flags("a:1,b:2", "events", accounts, properties, is_insecure)
+        };
+        let config = of_flags(None, &properties, true).expect("a configuration");
         assert_eq!(config.kafka.get("bootstrap.servers"), Some("a:1,b:2"));
         assert_eq!(config.kafka.get("linger.ms"), Some("20"));
         assert_eq!(config.topics.inputs(), ["events"]);
-        let config = config_of_flags("a:1", "usage", Some("others"), &[]).expect("a configuration");
-        assert_eq!(config.topics.inputs(), ["others", "usage"]);
+        let config = of_flags(Some("others"), &[], true).expect("a configuration");
+        assert_eq!(config.topics.inputs(), ["others", "events"]);
         let unknown = [("lingr.ms".to_owned(), "20".to_owned())];
-        let failure = config_of_flags("a:1", "events", None, &unknown).expect_err("no property");
+        let failure = of_flags(None, &unknown, true).expect_err("no property");
         assert_eq!(failure.code, 4);
         assert!(failure.message.contains("linger.ms"), "{failure}");
+        let failure = of_flags(None, &properties, false).expect_err("plain text");
+        assert!(failure.message.contains("a:1, b:2"), "{failure}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::table::percent;
 use super::*;
 
 fn config(text: &str) -> Config {
-    let required = "rates = \"r.json\"\nkafka.\"bootstrap.servers\" = \"k:9092\"\n";
+    let required = "rates = \"r.json\"\nkafka.\"bootstrap.servers\" = \"127.0.0.1:1\"\n";
     Config::parse("m.toml", &format!("{required}{text}")).unwrap()
 }
 

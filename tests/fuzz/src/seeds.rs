@@ -242,8 +242,10 @@ pub fn archive_manifest() -> Vec<Vec<u8>> {
 }
 
 pub fn config() -> Vec<Vec<u8>> {
-    let required = "rates = \"book.json\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9093\"\n";
-    let more = "application = \"m\"\nworkers = 2\nrates = \"b\"\nrecorded_time = \"record\"\n[kafka]\n\
+    let required = "rates = \"book.json\"\n[kafka]\n\"bootstrap.servers\" = \"kafka:9093\"\n\
+                    \"security.protocol\" = \"ssl\"\n";
+    let more = "application = \"m\"\nworkers = 2\nrates = \"b\"\nrecorded_time = \"record\"\n\
+                insecure = true\n[kafka]\n\
                 \"bootstrap.servers\" = \"a:1,b:2\"\n\"session.timeout.ms\" = 6000\n\
                 \"transaction.timeout.ms\" = 4000\n[topics]\naccounts = \"\"\npartitions = 4\n\
                 [commit]\ninterval_ms = 50\n[output]\nformat = \"json\"\n";
