@@ -42,7 +42,8 @@ effect on production, and no schema registry. Everything up to the close of the 
 again in a temporary store (TMPDIR), from an archive that holds the state of an earlier close only
 what came after it; each commit must come out as the journal has it, and each published event of the
 month byte for byte. The result does not depend on --threads. Interrupted, it begins anew, with
---work-dir where it was; the result is the same.
+--work-dir where it was; the result is the same. With --month last a --work-dir of another audit is
+begun anew, not refused.
 
 Exit codes: 0 equal, 1 failure while running, 2 unknown team or month, or a --work-dir of another audit,
 3 different (the first difference is shown), 4 configuration, rate book or journal do not belong together,
@@ -63,7 +64,7 @@ pub struct AuditArgs {
         conflicts_with = "chain_only",
         value_parser = parse_month
     )]
-    month: Option<Month>,
+    month: Option<Asked>,
     /// Read what `meterfold archive` copied there instead of Kafka.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "timeout")]
     archive: Option<PathBuf>,
@@ -77,6 +78,13 @@ pub struct AuditArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    month: Month,
+    /// By a command that says the same each month.
+    is_last: bool,
 }
 
 #[derive(Args, Debug)]
@@ -116,17 +124,18 @@ fn audit<E: Evidence>(
         None => (0..expected.partition_count).collect(),
     };
     let threads = args.threads.unwrap_or_else(default_threads);
+    let month = args.month.map(|asked| asked.month);
     let chains = in_parallel(&partitions, threads, |partition| {
-        chain::verify(evidence, *partition, &expected, args.month)
+        chain::verify(evidence, *partition, &expected, month)
     });
-    let Some(month) = args.month else {
+    let Some(Asked { month, is_last }) = args.month else {
         return finish(args, report::of_chains(&partitions, chains));
     };
     check_book(config, chains.iter().flatten())?;
     let stores = match &args.work_dir {
         Some(path) => {
             let audit = described(args, &expected, evidence, source, month);
-            Stores::Kept(WorkDir::open(path, &audit)?)
+            Stores::Kept(WorkDir::open(path, &audit, is_last)?)
         }
         None => Stores::Temporary(Scratch::new()?),
     };
@@ -314,7 +323,8 @@ fn known(mut audited: Vec<Audited>, team: Option<&str>, month: Month) -> Vec<Aud
 }
 
 fn finish(args: &AuditArgs, audited: Vec<Audited>) -> Result<(), Failure> {
-    report::print(&audited, args.what.team.as_deref(), args.month, args.json)?;
+    let month = args.month.map(|asked| asked.month);
+    report::print(&audited, args.what.team.as_deref(), month, args.json)?;
     let stops = audited
         .into_iter()
         .filter_map(|audited| match audited.verdict {
@@ -341,16 +351,18 @@ pub fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_month(text: &str) -> Result<Month, String> {
+fn parse_month(text: &str) -> Result<Asked, String> {
     named_month(text, rates::now())
 }
 
 /// `last` is for a job that proves each month once it is over.
-fn named_month(text: &str, now: Instant) -> Result<Month, String> {
-    match text {
-        "last" => Ok(now.month().previous()),
-        _ => Month::parse(text).ok_or_else(|| "write it like 2026-01, or last".to_owned()),
-    }
+fn named_month(text: &str, now: Instant) -> Result<Asked, String> {
+    let is_last = text == "last";
+    let month = match is_last {
+        true => now.month().previous(),
+        false => Month::parse(text).ok_or("write it like 2026-01, or last")?,
+    };
+    Ok(Asked { month, is_last })
 }
 
 #[cfg(test)]
@@ -360,7 +372,7 @@ mod tests {
     #[test]
     fn the_last_month_is_the_one_before_this() {
         let named = |text, now: &str| named_month(text, Instant::parse(now).unwrap());
-        let named = |text, now| named(text, now).map(|month| month.to_string());
+        let named = |text, now| named(text, now).map(|asked| asked.month.to_string());
         assert_eq!(named("last", "2026-01-01T00:00:00Z").unwrap(), "2025-12");
         assert_eq!(named("last", "2026-03-31T23:59:59Z").unwrap(), "2026-02");
         assert_eq!(named("2026-01", "2027-01-01T00:00:00Z").unwrap(), "2026-01");

@@ -17,24 +17,47 @@ const SIGKILL: i32 = 9;
 
 /// With one thread, so that a record's number is the same each time.
 fn audit_in(setup: &Setup, archive: &Path, month: &str, work_dir: Option<&Path>) -> Command {
+    let mut command = audit_of_log(setup, month, work_dir);
+    command.arg("--archive").arg(archive);
+    command
+}
+
+pub fn audit_of_log(setup: &Setup, month: &str, work_dir: Option<&Path>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meterfold"));
     command.args(["audit", "--all", "--threads", "1", "--month", month]);
     command.arg("--config").arg(setup.config(7));
-    command.arg("--archive").arg(archive);
     if let Some(work_dir) = work_dir {
         command.arg("--work-dir").arg(work_dir);
+        // Nothing is written elsewhere.
+        command.env("TMPDIR", "/dev/null");
     }
     command
 }
 
-fn run(command: &mut Command) -> (Output, String) {
+pub fn run(command: &mut Command) -> (Output, String) {
     let output = command.output().expect("the program starts");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, error)
 }
 
+/// Stops it in the commit that folds its `record`th record; what it has folded then is kept.
+pub fn stop_at(record: u32, command: &mut Command) {
+    let plan = format!("record:{record}:sleep=1000");
+    command.env("FAIL_POINT_OF_METERFOLD", plan);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let fires = lines.any(|line| line.expect("text").contains("fires"));
+    assert!(fires, "it sleeps within a commit");
+    let sent = Command::new("kill")
+        .args(["-s", "TERM", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill starts").success(), "it is there");
+    assert_eq!(child.wait().expect("a status").code(), Some(143));
+}
+
 /// The commit after which a partition was gone on with.
-fn gone_on_after(error: &str, partition: u16) -> Option<u64> {
+pub fn gone_on_after(error: &str, partition: u16) -> Option<u64> {
     let told = format!("partition {partition}: goes on after commit ");
     let rest = error.lines().find_map(|line| line.strip_prefix(&told))?;
     Some(rest.split_once(';')?.0.parse().expect("a number"))
@@ -84,20 +107,7 @@ fn an_audit_that_is_stopped_keeps_all_that_it_has_folded() {
     let to = setup.dir().join("archive");
     assert_archives(setup, &to);
     let work_dir = setup.dir().join("work");
-    let stop = || {
-        let mut command = audit_in(setup, &to, "2026-01", Some(&work_dir));
-        command.env("FAIL_POINT_OF_METERFOLD", "record:100:sleep=1000");
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let fires = lines.any(|line| line.expect("text").contains("fires"));
-        assert!(fires, "it sleeps within a commit");
-        let sent = Command::new("kill")
-            .args(["-s", "TERM", &child.id().to_string()])
-            .status();
-        assert!(sent.expect("kill starts").success(), "it is there");
-        assert_eq!(child.wait().expect("a status").code(), Some(143));
-    };
+    let stop = || stop_at(100, &mut audit_in(setup, &to, "2026-01", Some(&work_dir)));
     stop();
     // Another audit does not go on there.
     let (other, error) = run(&mut audit_in(setup, &to, "2026-02", Some(&work_dir)));
@@ -123,7 +133,12 @@ fn an_audit_that_is_stopped_keeps_all_that_it_has_folded() {
     assert_eq!(tampered.status.code(), Some(7), "{error}");
     assert!(error.contains("digest of the kept state"), "{error}");
     assert!(error.contains("audit anew"), "{error}");
-    std::fs::remove_dir_all(&work_dir).expect("to remove");
+    // A job's command is of another month by now, which ends here: there is no such month.
+    let (job, error) = run(&mut audit_in(setup, &to, "last", Some(&work_dir)));
+    assert_eq!(job.status.code(), Some(2), "{error}");
+    assert!(error.contains("begins anew"), "{error}");
+    assert!(error.contains("has not begun"), "{error}");
+    assert!(!work_dir.exists(), "{error}");
     stop();
     change(&|_, changes| changes.put(&[keys::AUDIT], b"?"));
     let (unreadable, error) = run(&mut audit_in(setup, &to, "2026-01", Some(&work_dir)));

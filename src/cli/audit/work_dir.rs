@@ -25,6 +25,8 @@ use crate::store::rocks::RocksStore;
 use super::progress::Progress;
 
 const FILE: &str = "audit.json";
+/// How each begins that an audit wrote.
+const HEAD: &str = "{\"program\":";
 /// How much may have to be refolded. The first commit is kept at once.
 const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -35,8 +37,9 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Goes on with `audit`, or begins it where nothing is yet.
-    pub fn open(path: &Path, audit: &str) -> Result<WorkDir, Failure> {
+    /// Goes on with `audit`, or begins it where nothing is yet. What another audit left there is
+    /// removed if it `is_replaced`, else refused.
+    pub fn open(path: &Path, audit: &str, is_replaced: bool) -> Result<WorkDir, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::state(format!("--work-dir {}: {error}", path.display()))
         };
@@ -54,6 +57,15 @@ impl WorkDir {
             Ok(found) if found == audit => {}
             // Killed while it was written: there is nothing else yet.
             Ok(found) if audit.starts_with(&found) => write()?,
+            Ok(found) if is_replaced && found.starts_with(HEAD) => {
+                streams::note(format_args!(
+                    "--work-dir {}: begins anew: what was interrupted there is not this audit: {}",
+                    path.display(),
+                    found.trim_end()
+                ));
+                remove_stores(path).map_err(|error| failed(&error))?;
+                write()?;
+            }
             Ok(found) => {
                 return Err(refused(&format!(
                     "an audit was interrupted there that is not this one: {} is not {}",
@@ -138,5 +150,48 @@ impl WorkDir {
     fn store(&self, partition: u16) -> Result<RocksStore, StoreError> {
         let store = self.stores.clone().open(partition)?;
         store.ok_or_else(|| StoreError::Failed(format!("partition {partition} is asked for twice")))
+    }
+}
+
+/// Of however many partitions.
+fn remove_stores(path: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|it| it.starts_with("partition-")) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_the_same_command_each_month_replaces_another_audit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("work");
+        let open = |month: &str, is_replaced| {
+            let audit = format!("{HEAD}\"0.1.0\",\"month\":\"{month}\"}}\n");
+            WorkDir::open(&path, &audit, is_replaced).err()
+        };
+        assert!(open("2026-01", false).is_none());
+        let (left, other) = (path.join("partition-7"), path.join("other"));
+        fs::create_dir(&left).unwrap();
+        fs::write(&other, "x").unwrap();
+        let refused = open("2026-02", false).expect("it is January's");
+        assert_eq!(refused.code, 2, "{}", refused.message);
+        assert!(left.exists());
+        assert!(open("2026-01", true).is_none());
+        assert!(left.exists(), "it goes on");
+        assert!(open("2026-02", true).is_none());
+        assert!(!left.exists() && other.exists());
+        assert!(open("2026-02", false).is_none(), "it is February's");
+        // Not an audit's.
+        fs::write(path.join(FILE), "{\"partitions\":[]}").unwrap();
+        let refused = open("2026-02", true).expect("it is somebody's");
+        assert_eq!(refused.code, 2, "{}", refused.message);
     }
 }
