@@ -73,6 +73,7 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
     assert!(output.status.success(), "{said}{error}");
     let set = |name: &str| fs::read_to_string(rendered.path().join(name)).unwrap();
     none(strimzi::faults(&set("strimzi.yaml")));
+    none(objects::archive_faults(&set("archive.yaml")));
 
     let mut pods = 0;
     for (name, _) in folder("helm/ci") {
@@ -83,7 +84,7 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
         none(faults.iter().map(|fault| format!("{name}: {fault}")));
         pods += count;
     }
-    assert!(pods > 26, "{pods} pods found");
+    assert!(pods > 28, "{pods} pods found");
 
     // Kubernetes refuses an upgrade that changes any of it.
     for name in ["minimal", "names", "no-volume", "scaled"] {

@@ -18,6 +18,7 @@
 {{- if .Values.audit.enabled -}}
 {{- include "meterfold.refuseKafka" (dict "place" "audit.kafka" "kafka" (include "meterfold.auditKafka" . | fromYaml) "files" "audit.secretFiles" "secretFiles" .Values.audit.secretFiles "insecure" .Values.config.insecure) -}}
 {{- include "meterfold.refuseMemory" (dict "place" "audit.resources" "resources" .Values.audit.resources) -}}
+{{- include "meterfold.refuseArchive" .Values.audit -}}
 {{- end -}}
 {{- if and .Values.rateBook.inline .Values.rateBook.existingConfigMap -}}
 {{- fail "rateBook has both inline and existingConfigMap: give one" -}}
@@ -98,6 +99,24 @@
 {{- end -}}
 {{- if and (or (hasPrefix "SCRAM-" $mechanism) (eq $mechanism "PLAIN")) (not (index .kafka "sasl.password.file")) -}}
 {{- fail (printf "%s: sasl.mechanism is %s without a password: mount it with %s and give sasl.password.file" $place $mechanism $files) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where an audit's evidence comes from, and who asks for it. */}}
+{{- define "meterfold.refuseArchive" -}}
+{{- if and .archive .kafka -}}
+{{- fail "audit has both archive and kafka: an audit of an archive asks no broker; give one" -}}
+{{- end -}}
+{{- if and (not .archive) (or .env .envSecrets) -}}
+{{- fail "audit has env or envSecrets, which are about a bucket, and no archive: give s3://BUCKET/PREFIX in audit.archive" -}}
+{{- end -}}
+{{- range $name, $value := .env -}}
+{{- if and (regexMatch "SECRET|TOKEN|KEY" $name) (not (regexMatch "_(FILE|ID)$" $name)) -}}
+{{- fail (printf "audit.env has %s, a secret: put it into a Secret and name that in audit.envSecrets" $name) -}}
+{{- end -}}
+{{- if and (hasSuffix "_FILE" $name) (not (include "meterfold.isMounted" (list $.secretFiles $value))) -}}
+{{- fail (printf "audit.env: %s is %s, which no entry of audit.secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" $name $value) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

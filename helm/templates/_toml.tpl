@@ -15,8 +15,13 @@ bearer_token_file = {{ . | quote }}
 {{ include "meterfold.tomlWithout" (list . (merge (dict "kafka" $kafka "registry" (pick .Values.config.registry "url")) (omit .Values.config "kafka" "registry"))) }}
 {{- end -}}
 
+{{/* An archive is read without a broker, so without credentials for one. */}}
 {{- define "meterfold.auditKafka" -}}
+{{- if .Values.audit.archive -}}
+{{ pick .Values.config.kafka "bootstrap.servers" | toYaml }}
+{{- else -}}
 {{ mergeOverwrite (deepCopy .Values.config.kafka) .Values.audit.kafka | toYaml }}
+{{- end -}}
 {{- end -}}
 
 {{/* Without [http]: the arguments are the root and the configuration. */}}

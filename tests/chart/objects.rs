@@ -62,6 +62,47 @@ pub fn pods(set: &str) -> (usize, Vec<String>) {
     (pods.len(), faults)
 }
 
+/// What the audit of an archive has not, of `helm/ci/archive.yaml`.
+pub fn archive_faults(set: &str) -> Vec<String> {
+    let of_kind = |wanted: &str| {
+        let mut found = objects(set).filter(|object| kind(object) == wanted);
+        found
+            .find(|object| object.contains("\n  name: meterfold-audit\n"))
+            .unwrap_or_else(|| panic!("no {wanted} of audits"))
+    };
+    let wanted = [
+        (
+            "CronJob",
+            vec![
+                "- --archive=s3://billing-archive/metering\n",
+                "- --work-dir=/var/lib/meterfold/audit\n",
+                "- name: AWS_REGION\n                  value: \"eu-central-1\"\n",
+                "envFrom:\n                - secretRef:\n                    name: meterfold-archive\n",
+                "- name: scratch\n                  mountPath: /var/lib/meterfold\n",
+                "- name: scratch\n              persistentVolumeClaim:\n                claimName: meterfold-audit\n",
+            ],
+        ),
+        (
+            "ServiceAccount",
+            vec!["eks.amazonaws.com/role-arn: arn:aws:iam::111122223333:role/auditor\n"],
+        ),
+        (
+            "ConfigMap",
+            vec!["\"bootstrap.servers\" = \"kafka-1:9093\""],
+        ),
+    ];
+    let mut faults = Vec::new();
+    for (kind, texts) in wanted {
+        let missing = texts.iter().filter(|text| !of_kind(kind).contains(*text));
+        faults.extend(missing.map(|text| format!("{kind}: without {text}")));
+    }
+    // No broker is asked.
+    if of_kind("ConfigMap").contains("sasl") {
+        faults.push("ConfigMap: has credentials of Kafka".to_owned());
+    }
+    faults
+}
+
 /// The part of the StatefulSet that stays as it is for the life of a release.
 pub fn immutable(set: &str) -> String {
     let object = objects(set).find(|object| kind(object) == "StatefulSet");
