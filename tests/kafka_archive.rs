@@ -5,6 +5,8 @@ mod support;
 
 #[path = "kafka_archive/interrupted.rs"]
 mod interrupted;
+#[path = "kafka_archive/retention.rs"]
+mod retention;
 
 use std::collections::BTreeMap;
 use std::fs;
