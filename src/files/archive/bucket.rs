@@ -19,13 +19,11 @@ use tokio::runtime::{Builder, Runtime};
 use crate::ports::evidence::EvidenceError;
 use crate::wire::shown_text::printable;
 
-use super::{ArchiveError, damaged};
+use super::{ArchiveError, READ_BYTES_MAX, too_large};
 
-/// No file of an archive is larger.
-const OBJECT_BYTES_MAX: u64 = 256 << 20;
-
-/// How long a request is repeated that is not answered, or with an error of the server's.
-const RETRY_MAX: Duration = Duration::from_secs(20);
+/// How long a request is repeated that is not answered, or with an error of the server's: longer than
+/// one may take (`AWS_TIMEOUT`), so one that hangs is repeated too.
+const RETRY_MAX: Duration = Duration::from_secs(35);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(3);
 const RETRIES_MAX: usize = 100;
 
@@ -103,17 +101,14 @@ impl Bucket {
                 e_tag: found.meta.e_tag.clone(),
                 version: found.meta.version.clone(),
             });
-            if found.meta.size > OBJECT_BYTES_MAX {
+            if found.meta.size > READ_BYTES_MAX {
                 return Ok(None);
             }
             Ok(Some((Vec::from(found.bytes().await?), revision)))
         });
         match read {
             Ok(Some(read)) => Ok(Some(read)),
-            Ok(None) => Err(damaged(
-                self.shown(file).as_ref(),
-                "larger than any file of an archive",
-            )),
+            Ok(None) => Err(too_large(self.shown(file).as_ref())),
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(self.failed(file, &error)),
         }

@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::bucket::{Bucket, Revision};
-use super::{ArchiveError, io_error};
+use super::{ArchiveError, READ_BYTES_MAX, io_error, too_large};
 
 #[derive(Clone)]
 pub enum Location {
@@ -42,9 +42,11 @@ impl Location {
         match self {
             Location::Directory(_) => {
                 let path = self.path(file);
-                match fs::read(&path) {
+                match read_bounded(&path) {
+                    Ok(Some(bytes)) => Ok(Some((bytes, None))),
+                    Ok(None) => Err(too_large(&path)),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                    read => Ok(Some((read.map_err(io_error(&path))?, None))),
+                    Err(error) => Err(io_error(&path)(error)),
                 }
             }
             Location::Bucket(bucket) => {
@@ -101,6 +103,18 @@ impl fmt::Display for Location {
             Location::Bucket(bucket) => bucket.fmt(f),
         }
     }
+}
+
+/// None: it is larger than any file of an archive.
+fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > READ_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Writes a file under a name that it has only once it is whole and on disk.

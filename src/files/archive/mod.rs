@@ -22,6 +22,9 @@ pub use manifest::{Manifest, Owner};
 /// Bytes of records in a file, before they are compressed, unless one record is larger.
 const FILE_BYTES_MAX: usize = 16 << 20;
 
+/// Of any file, as it lies there and unpacked. What is larger is nothing that was written here.
+const READ_BYTES_MAX: u64 = 256 << 20;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("{path}: {source}", path = path.display())]
@@ -74,4 +77,8 @@ fn damaged(path: &Path, reason: impl Into<String>) -> ArchiveError {
         path: path.to_owned(),
         reason: reason.into(),
     }
+}
+
+fn too_large(path: &Path) -> ArchiveError {
+    damaged(path, "larger than any file of an archive")
 }

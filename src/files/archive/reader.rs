@@ -8,10 +8,7 @@ use crate::wire::meta::Witness;
 use crate::wire::record_bytes;
 
 use super::manifest::{Archived, ArchivedFile, Manifest, Owner};
-use super::{ArchiveError, Location, damaged, folder, role};
-
-/// Of one file, unpacked; `meterfold archive` writes a sixteenth of it.
-const RECORD_BYTES_MAX: usize = 256 << 20;
+use super::{ArchiveError, Location, READ_BYTES_MAX, damaged, folder, role};
 
 pub struct ArchiveEvidence {
     archive: Location,
@@ -253,16 +250,14 @@ fn read_file(
     let compressed = compressed(archive, folder, archived, file)?;
     let path = || archive.path(&format!("{folder}/{}", file.file));
     let unreadable = |error: String| damaged(&path(), error);
-    let length = usize::try_from(file.record_bytes).unwrap_or(usize::MAX);
-    if length > RECORD_BYTES_MAX {
-        return Err(unreadable(format!(
-            "{length} bytes of records, more than {RECORD_BYTES_MAX}"
-        ))
-        .into());
+    let length = file.record_bytes;
+    if length > READ_BYTES_MAX {
+        let reason = format!("{length} bytes of records, more than {READ_BYTES_MAX}");
+        return Err(unreadable(reason).into());
     }
     bytes.clear();
     bytes
-        .try_reserve_exact(length)
+        .try_reserve_exact(length as usize)
         .map_err(|error| unreadable(error.to_string()))?;
     zstd::bulk::Decompressor::new()
         .and_then(|mut decompressor| decompressor.decompress_to_buffer(&compressed, bytes))
@@ -280,5 +275,73 @@ impl From<ArchiveError> for EvidenceError {
             | ArchiveError::Location(_)
             | ArchiveError::Late(_) => EvidenceError::Failed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+
+    use super::*;
+
+    const FILE: &str = "partition-0/f.zst";
+
+    /// The journal of an archive whose one file is said to unpack to so many bytes.
+    fn journal(directory: &Path, content: &[u8], record_bytes: u64) -> ArchiveRecords {
+        let location = Location::Directory(directory.to_owned());
+        location.write(FILE, content.to_vec()).expect("a file");
+        let owner = Owner {
+            cluster: "cluster".into(),
+            group: "group".into(),
+            partition_count: 1,
+        };
+        let mut manifest = Manifest::new(owner, 0);
+        manifest.topics.push(Archived {
+            role: role(Topic::Journal),
+            name: "journal".into(),
+            first: 0,
+            next: 1,
+            files: vec![ArchivedFile {
+                file: "f.zst".into(),
+                first: 0,
+                last: 0,
+                records: 1,
+                record_bytes,
+                file_bytes: content.len() as u64,
+                blake3: blake3::hash(content).to_hex().to_string(),
+            }],
+        });
+        let evidence = ArchiveEvidence::of(&location, manifest);
+        let records = evidence.open(Topic::Journal, 0, Stretch::ALL);
+        records.expect("records")
+    }
+
+    #[track_caller]
+    fn refused(records: &mut ArchiveRecords, words: &str) {
+        match records.next() {
+            Err(EvidenceError::Damaged(reason)) => {
+                assert!(reason.contains(FILE) && reason.contains(words), "{reason}");
+            }
+            other => panic!("{words}: {other:?}"),
+        }
+        let taken = records.bytes.capacity();
+        assert!(taken <= 1_000, "{words}: {taken} bytes of memory");
+    }
+
+    #[test]
+    fn what_is_too_large_or_a_bomb_is_named_and_not_unpacked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let zeros = std::io::repeat(0).take(READ_BYTES_MAX + 1);
+        let bomb = zstd::encode_all(zeros, 1).expect("a bomb");
+        assert!(bomb.len() < 1 << 20);
+        let honest = &mut journal(directory.path(), &bomb, READ_BYTES_MAX + 1);
+        refused(honest, "more than 268435456");
+        let lying = &mut journal(directory.path(), &bomb, 1_000);
+        refused(lying, "Destination buffer is too small");
+        let huge = &mut journal(directory.path(), &bomb, 1_000);
+        let file = File::create(directory.path().join(FILE)).expect("a file");
+        file.set_len(1 << 40).expect("a hole");
+        refused(huge, "larger than any file of an archive");
     }
 }
