@@ -18,7 +18,7 @@ use support::kafka::s3::SECRET;
 use support::kafka::{Broker, S3};
 use support::processor::Setup;
 use support::scene::Scene;
-use support::{copy_tree, tree};
+use support::{copy_tree, names, tree};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_meterfold");
 const PARTITIONS: u16 = 2;
@@ -211,6 +211,44 @@ fn a_copy_that_is_cut_short_goes_on() {
     succeed(archive(&scene.setup, &s3, "s3://killed/whole"));
     assert_eq!(named(&bucket.join("cut")), named(&bucket.join("whole")));
     audit(&scene.setup, &s3, "s3://killed/cut").assert("after kills", 0, &["\"equal\""]);
+}
+
+/// The server hangs for longer than a request may take, once some files were put: what comes next is
+/// often a manifest, and nobody knows whether it was put.
+#[test]
+fn a_request_that_hangs_is_repeated() {
+    let scene = folded("s3_hangs");
+    let s3 = S3::start();
+    let bucket = s3.make_bucket("hangs");
+    let hangs_after = |files: usize, name: &str, timeout: Option<&str>, pause: Duration| {
+        let mut copy = archive(&scene.setup, &s3, &format!("s3://hangs/{name}"));
+        copy.args(["--threads", "1"]);
+        copy.envs(timeout.map(|it| ("AWS_TIMEOUT", it)));
+        let folder = bucket.join(name).join("partition-0");
+        let mut copy = start(copy);
+        let are_put = || folder.exists() && zst_files(&folder) >= files;
+        while !are_put() && copy.try_wait().expect("a status").is_none() {
+            thread::sleep(Duration::from_micros(200));
+        }
+        s3.pause();
+        thread::sleep(pause);
+        s3.resume();
+        let Output { status, stderr, .. } = copy.wait_with_output().expect("an end");
+        let error = String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "{name}: {error}");
+        named(&bucket.join(name));
+    };
+    for files in 1..=6 {
+        let pause = Duration::from_millis(1_500);
+        hangs_after(files, &files.to_string(), Some("1s"), pause);
+    }
+    // For as long as a request takes that is not told when to end.
+    hangs_after(1, "long", None, Duration::from_secs(31));
+}
+
+fn zst_files(folder: &Path) -> usize {
+    let names = names(folder).into_iter();
+    names.filter(|name| name.ends_with(".zst")).count()
 }
 
 /// Two copies into one place at once: each ends well or says so, and the archive is whole.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::HttpError;
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
@@ -130,10 +130,11 @@ impl Bucket {
         before: Option<Revision>,
     ) -> Result<Revision, ArchiveError> {
         let mode = before.map_or(PutMode::Create, |before| PutMode::Update(before.0));
-        let put = match self.put(file, bytes.clone(), mode) {
-            Err(object_store::Error::NotImplemented { .. }) => {
-                self.put(file, bytes.clone(), PutMode::Overwrite)
-            }
+        let put = |mode| self.put(file, bytes.clone(), mode);
+        let put = match put(mode.clone()) {
+            Err(object_store::Error::NotImplemented { .. }) => put(PutMode::Overwrite),
+            // Obeyed or not: if it was, the second is refused, and what is there is compared.
+            Err(error) if is_unanswered(&error) => put(mode),
             put => put,
         };
         match put {
@@ -211,6 +212,12 @@ fn is_not_found(error: &object_store::Error) -> bool {
 
 fn has_no_bucket(error: &object_store::Error) -> bool {
     element(&error.to_string(), "Code") == Some("NoSuchBucket")
+}
+
+/// The request was sent, and nobody knows what became of it.
+fn is_unanswered(error: &object_store::Error) -> bool {
+    let mut causes = chain(error).filter_map(|cause| cause.downcast_ref::<HttpError>());
+    causes.any(|it| !matches!(it.kind(), HttpErrorKind::Connect | HttpErrorKind::Request))
 }
 
 /// The error and what caused it.
