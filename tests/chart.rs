@@ -3,6 +3,8 @@
 
 #[path = "chart/objects.rs"]
 mod objects;
+#[path = "chart/shown.rs"]
+mod shown;
 #[path = "chart/strimzi.rs"]
 mod strimzi;
 #[path = "chart/values.rs"]
@@ -74,6 +76,7 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
     let set = |name: &str| fs::read_to_string(rendered.path().join(name)).unwrap();
     none(strimzi::faults(&set("strimzi.yaml")));
     none(objects::archive_faults(&set("archive.yaml")));
+    none(shown::faults(set));
 
     let mut pods = 0;
     for (name, _) in folder("helm/ci") {

@@ -55,6 +55,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Ports of the URLs that the configuration names, as a list. */}}
+{{- define "meterfold.urlPorts" -}}
+{{- $kafka := list .Values.config.kafka -}}
+{{- if .Values.audit.enabled -}}
+{{- $kafka = append $kafka .Values.audit.kafka -}}
+{{- end -}}
+{{- $urls := list (dig "url" "" .Values.config.registry) -}}
+{{- range $kafka -}}
+{{- $urls = append $urls (dig "sasl.oauthbearer.token.endpoint.url" "" .) -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range compact $urls -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
+{{- $ports = append $ports (default (eq $url.scheme "https" | ternary "443" "80") $port) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
 {{- define "meterfold.rateBookConfigMap" -}}
 {{- default (printf "%s-rates" (include "meterfold.fullname" .)) .Values.rateBook.existingConfigMap -}}
 {{- end -}}

@@ -32,6 +32,10 @@
 {{- if ge (int (trimSuffix "s" .Values.monitoring.scrapeTimeout)) (int (trimSuffix "s" .Values.monitoring.interval)) -}}
 {{- fail (printf "monitoring: a scrape may take %s and there is one every %s: give a shorter scrapeTimeout" .Values.monitoring.scrapeTimeout .Values.monitoring.interval) -}}
 {{- end -}}
+{{- include "meterfold.refuseUnreached" (list "config.kafka" .Values.config.kafka .Values.networkPolicy) -}}
+{{- if .Values.audit.enabled -}}
+{{- include "meterfold.refuseUnreached" (list "audit.kafka" .Values.audit.kafka .Values.networkPolicy) -}}
+{{- end -}}
 {{- $session := int (dig "session.timeout.ms" 45000 .Values.config.kafka) -}}
 {{- $transaction := int (dig "transaction.timeout.ms" 10000 .Values.config.kafka) -}}
 {{- if ge $transaction $session -}}
@@ -61,6 +65,22 @@
 {{- range $name, $_ := .Values.alerts.severities -}}
 {{- if not (has $name $alerts) -}}
 {{- fail (printf "alerts.severities: there is no alert %s; files/rules.yaml has them all" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Brokers that the network policy cuts off: the arguments are the place, the properties and the policy. */}}
+{{- define "meterfold.refuseUnreached" -}}
+{{- $place := index . 0 -}}
+{{- $policy := index . 2 -}}
+{{- $ports := list -}}
+{{- range $policy.kafkaPorts -}}
+{{- $ports = append $ports (int . | toString) -}}
+{{- end -}}
+{{- range splitList "," (dig "bootstrap.servers" "" (index . 1)) -}}
+{{- $port := default "9092" (regexFind "[0-9]+$" (regexFind ":[0-9]+$" (trim .))) -}}
+{{- if and $policy.enabled (trim .) (not (has $port $ports)) -}}
+{{- fail (printf "%s: the broker %s is at port %s, which no pod may reach: add it to networkPolicy.kafkaPorts" $place (trim .) $port) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

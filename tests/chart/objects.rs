@@ -33,11 +33,11 @@ const MUTABLE: [&str; 7] = [
     "ordinals",
 ];
 
-fn objects(set: &str) -> impl Iterator<Item = &str> {
+pub fn objects(set: &str) -> impl Iterator<Item = &str> {
     set.split("\n---\n")
 }
 
-fn kind(object: &str) -> &str {
+pub fn kind(object: &str) -> &str {
     let kind = object.lines().find_map(|line| line.strip_prefix("kind: "));
     kind.unwrap_or_default()
 }
