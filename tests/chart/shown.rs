@@ -3,13 +3,19 @@
 use super::objects::{kind, objects};
 
 /// A value set, the kind of an object, and what one of that kind has.
-const WANTED: [(&str, &str, &str); 1] = [
+const WANTED: [(&str, &str, &str); 2] = [
     // The registry is reached without a rule of its own.
     (
         "checked",
         "NetworkPolicy",
         "        - port: 9093\n    # The schema registry, and what hands out tokens.\n    \
          - ports:\n        - port: 8081\n    - ports:\n      - port: 443",
+    ),
+    // Files of all charts lie in one folder of the sidecar.
+    (
+        "service-monitor",
+        "ConfigMap",
+        "\ndata:\n  meterfold-overview.json: |\n",
     ),
 ];
 
