@@ -85,6 +85,7 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
         };
         let (count, faults) = objects::pods(&set(&format!("{name}.yaml")));
         none(faults.iter().map(|fault| format!("{name}: {fault}")));
+        none(shown::long_names(&set(&format!("{name}.yaml"))));
         pods += count;
     }
     assert!(pods > 28, "{pods} pods found");

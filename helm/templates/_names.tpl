@@ -16,6 +16,11 @@
 {{ include "meterfold.fullname" . }}-headless
 {{- end -}}
 
+{{/* Kubernetes puts 11 characters to the name of a CronJob, and allows it 52. */}}
+{{- define "meterfold.auditName" -}}
+{{ include "meterfold.fullname" . | trunc 46 | trimSuffix "-" }}-audit
+{{- end -}}
+
 {{- define "meterfold.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -19,6 +19,29 @@ const WANTED: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// Kinds whose names end up in names of hosts or in labels, and how long they may be.
+const NAME_LENGTHS: [(&str, usize); 5] = [
+    ("CronJob", 52),
+    ("Job", 63),
+    ("Pod", 63),
+    ("Service", 63),
+    // A label has 11 characters more.
+    ("StatefulSet", 52),
+];
+
+/// Names that Kubernetes would refuse, though the schemas do not.
+pub fn long_names(set: &str) -> Vec<String> {
+    let names = objects(set).filter_map(|object| {
+        let longest = NAME_LENGTHS.iter().find(|(name, _)| *name == kind(object))?;
+        let (_, rest) = object.split_once("\nmetadata:\n  name: ")?;
+        Some((longest, rest.lines().next()?))
+    });
+    let too_long = names.filter(|((_, longest), name)| name.len() > *longest);
+    too_long
+        .map(|((kind, longest), name)| format!("{kind} {name}: longer than {longest}"))
+        .collect()
+}
+
 /// What is missing; `set` gives the objects of a value set.
 pub fn faults(set: impl Fn(&str) -> String) -> Vec<String> {
     let is_shown = |(name, wanted, text): &&(&str, &str, &str)| {
