@@ -53,6 +53,11 @@
 {{- if and (hasPrefix "http://" $url) (not .Values.config.insecure) (not (include "meterfold.isLoopback" $url)) -}}
 {{- fail (printf "config.registry: url is %s, plain text: give https, or set config.insecure" $url) -}}
 {{- end -}}
+{{- with dig "password_file" "" .Values.config.registry -}}
+{{- if not (include "meterfold.isMounted" (list $.Values.secretFiles .)) -}}
+{{- fail (printf "config.registry: password_file is %s, which no entry of secretFiles mounts: secrets appear under /etc/meterfold/secrets/NAME/" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.strimzi.enabled (not .Values.strimzi.cluster) -}}
 {{- fail "strimzi is enabled without a cluster: give the name of the Kafka resource in strimzi.cluster" -}}
 {{- end -}}
