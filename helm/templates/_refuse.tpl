@@ -32,6 +32,9 @@
 {{- if ge (int (trimSuffix "s" .Values.monitoring.scrapeTimeout)) (int (trimSuffix "s" .Values.monitoring.interval)) -}}
 {{- fail (printf "monitoring: a scrape may take %s and there is one every %s: give a shorter scrapeTimeout" .Values.monitoring.scrapeTimeout .Values.monitoring.interval) -}}
 {{- end -}}
+{{- if and (ne .Values.monitoring.kind "none") (gt (mul 2000 (int (trimSuffix "s" .Values.monitoring.interval))) (int64 .Values.config.linger_ms)) -}}
+{{- fail (printf "monitoring: there is a scrape every %s, and a halted, fenced or refused process answers for config.linger_ms, %d: give at most half as long an interval, or no alert may see it" .Values.monitoring.interval (int64 .Values.config.linger_ms)) -}}
+{{- end -}}
 {{- include "meterfold.refuseUnreached" (list "config.kafka" .Values.config.kafka .Values.networkPolicy) -}}
 {{- if .Values.audit.enabled -}}
 {{- include "meterfold.refuseUnreached" (list "audit.kafka" .Values.audit.kafka .Values.networkPolicy) -}}
