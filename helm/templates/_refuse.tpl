@@ -44,6 +44,16 @@
 {{- if ge $transaction $session -}}
 {{- fail (printf "config.kafka: transaction.timeout.ms is %d and session.timeout.ms is %d: the transaction's must be shorter, or a fenced instance could still commit" $transaction $session) -}}
 {{- end -}}
+{{- range $place, $labels := dict "commonLabels" .Values.commonLabels "monitoring.labels" .Values.monitoring.labels "alerts.labels" .Values.alerts.labels "dashboards.labels" .Values.dashboards.labels -}}
+{{- range $name, $_ := $labels -}}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" "strimzi.io/cluster") -}}
+{{- fail (printf "%s has %s, which the chart itself sets: give another label" $place $name) -}}
+{{- end -}}
+{{- if and (ne $place "commonLabels") (hasKey $.Values.commonLabels $name) -}}
+{{- fail (printf "%s and commonLabels both have %s: give one" $place $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $copies := int (dig "replication_factor" 3 .Values.config.topics) -}}
 {{- $insync := int (dig "min_insync_replicas" 2 .Values.config.topics) -}}
 {{- if gt $insync $copies -}}
