@@ -26,6 +26,7 @@
 {{- if not (or .Values.rateBook.inline .Values.rateBook.existingConfigMap) -}}
 {{- fail "rateBook is empty: give the book in rateBook.inline, or a ConfigMap that holds it in rateBook.existingConfigMap" -}}
 {{- end -}}
+{{- include "meterfold.refuseWorkers" . -}}
 {{- if gt (int .Values.updatePartition) (int .Values.replicaCount) -}}
 {{- fail (printf "updatePartition is %d, and there are %d instances: give at most so many" (int .Values.updatePartition) (int .Values.replicaCount)) -}}
 {{- end -}}
@@ -165,8 +166,7 @@
 {{- if ne $asked $limit -}}
 {{- fail (printf "%s: %s of memory are requested and %s is the limit: give both the same, or the node may kill an instance at its peak" .place $asked $limit) -}}
 {{- end -}}
-{{- $unit := get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) (regexFind "[KMGT]i$" $limit) -}}
-{{- if lt (mul (int64 (regexFind "^[0-9]+" $limit)) $unit) 1572864 -}}
+{{- if lt (int64 (include "meterfold.kibibytes" $limit)) 1572864 -}}
 {{- fail (printf "%s: %s of memory are less than the program may take: give at least 1536Mi" .place $limit) -}}
 {{- end -}}
 {{- end -}}
@@ -182,4 +182,26 @@
 {{- range index . 0 -}}
 {{- if hasPrefix (printf "/etc/meterfold/secrets/%s/" .name) $path -}}yes{{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The sum of docs/operate.md, *Size it*, but for ids. The partitions of one instance that is gone are counted. */}}
+{{- define "meterfold.refuseWorkers" -}}
+{{- $limit := .Values.resources.limits.memory -}}
+{{- $workers := int64 .Values.config.workers -}}
+{{- $others := max 1 (sub .Values.replicaCount 1) -}}
+{{- $partitions := div (add (int64 (dig "partitions" 16 .Values.config.topics)) $others -1) $others -}}
+{{- $inputs := mul $partitions (ternary 2 1 (ne (dig "accounts" "accounts" .Values.config.topics) "")) -}}
+{{- $fixed := add 64000000 939524096 -}}
+{{- $prefetched := max (mul 67108864 $workers) (mul 4194304 $inputs) -}}
+{{- $undecoded := mul 8388608 $inputs -}}
+{{- $batches := mul (int64 (dig "receive.message.max.bytes" 100000000 .Values.config.kafka)) $workers -}}
+{{- $least := div (add $fixed $prefetched $undecoded $batches 1048575) 1048576 -}}
+{{- if lt (div (int64 (include "meterfold.kibibytes" $limit)) 1024) $least -}}
+{{- fail (printf "resources: %s of memory are less than an instance of config.workers %d with %d partitions may take: give at least %dMi, and room for ids (docs/operate.md, Size it)" $limit $workers $partitions $least) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meterfold.kibibytes" -}}
+{{- $unit := get (dict "Ki" 1 "Mi" 1024 "Gi" 1048576 "Ti" 1073741824) (regexFind "[KMGT]i$" .) -}}
+{{- mul (int64 (regexFind "^[0-9]+" .)) $unit -}}
 {{- end -}}

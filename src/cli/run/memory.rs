@@ -93,7 +93,17 @@ mod tests {
         let (_, least) = chart.split_once("give at least ").unwrap();
         let (mib, _) = least.split_once("Mi").unwrap();
         let least = mib.parse::<usize>().unwrap() * MIB;
-        assert!(chart.contains(&format!("$unit) {} -", least >> 10)));
+        assert!(chart.contains(&format!("$limit)) {} -", least >> 10)));
         assert!(least >= sum, "{least} bytes are less than {sum}");
+
+        let parts = [
+            format!("add {AT_REST_BYTES} {} -", teams + store),
+            format!("(mul {} $workers)", prefetch * MIB),
+            format!("(mul {} $inputs)", prefetch_of_partition * MIB),
+            format!("mul {UNDECODED_BYTES_MAX} $inputs -"),
+            format!("\"receive.message.max.bytes\" {} ", batch_bytes()),
+        ];
+        let missing: Vec<&String> = parts.iter().filter(|part| !chart.contains(*part)).collect();
+        assert!(missing.is_empty(), "the chart does not count {missing:?}");
     }
 }
