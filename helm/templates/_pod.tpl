@@ -51,9 +51,8 @@ capabilities:
 {{- end }}
 {{- end -}}
 
-{{/* A pod that runs one command, but for its containers and volumes. */}}
-{{- define "meterfold.oncePod" -}}
-restartPolicy: Never
+{{/* What every pod has, but for its containers and volumes. */}}
+{{- define "meterfold.anyPod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
@@ -62,8 +61,41 @@ imagePullSecrets:
   - name: {{ . }}
   {{- end }}
 {{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
 securityContext:
   {{- include "meterfold.podSecurity" . | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Metadata of a pod that runs one command. */}}
+{{- define "meterfold.onceMetadata" -}}
+labels:
+  {{- include "meterfold.selector" . | nindent 2 }}
+  {{- with .Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Such a pod. Affinity is about instances: it may keep them apart. */}}
+{{- define "meterfold.oncePod" -}}
+restartPolicy: Never
+{{ include "meterfold.anyPod" . }}
 {{- end -}}
 
 {{/* What checks configuration, topics and rights: the arguments are the root and the two ConfigMaps. */}}

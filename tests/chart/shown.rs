@@ -42,6 +42,32 @@ pub fn long_names(set: &str) -> Vec<String> {
         .collect()
 }
 
+/// What the pods of `helm/ci/checked.yaml` have from its values, whatever they run.
+const EACH_POD: [&str; 6] = [
+    "team: billing",
+    "sidecar.istio.io/inject: \"false\"",
+    "priorityClassName: billing",
+    "runtimeClassName: gvisor",
+    "disk: nvme",
+    "key: billing",
+];
+
+/// Pods that a mesh, a policy or a tainted node would stop; those of instances alone keep apart.
+pub fn stray_pods(set: &str) -> Vec<String> {
+    let pods = objects(set).filter(|object| object.contains(" containers:\n"));
+    let mut faults = Vec::new();
+    for pod in pods {
+        // Labels of the pod, not those of what makes it.
+        let template = pod.split_once(" template:\n").map_or(pod, |(_, template)| template);
+        let missing = EACH_POD.iter().filter(|text| !template.contains(*text));
+        faults.extend(missing.map(|text| format!("{}: without {text}", kind(pod))));
+        if template.contains("affinity:") != (kind(pod) == "StatefulSet") {
+            faults.push(format!("{}: affinity", kind(pod)));
+        }
+    }
+    faults
+}
+
 /// What is missing; `set` gives the objects of a value set.
 pub fn faults(set: impl Fn(&str) -> String) -> Vec<String> {
     let is_shown = |(name, wanted, text): &&(&str, &str, &str)| {
