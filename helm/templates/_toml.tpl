@@ -18,7 +18,7 @@ bearer_token_file = {{ . | quote }}
 {{/* An archive is read without a broker, so without credentials for one. */}}
 {{- define "meterfold.auditKafka" -}}
 {{- if .Values.audit.archive -}}
-{{ pick .Values.config.kafka "bootstrap.servers" | toYaml }}
+{{ merge (dict "security.protocol" "ssl") (pick .Values.config.kafka "bootstrap.servers") | toYaml }}
 {{- else -}}
 {{ mergeOverwrite (deepCopy .Values.config.kafka) .Values.audit.kafka | toYaml }}
 {{- end -}}

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::kafka::client;
 use crate::kafka::cluster::{Cluster, ClusterError};
 use crate::kafka::evidence::KafkaEvidence;
+use crate::kafka::topics;
 
 use super::failure::Failure;
 
@@ -62,7 +63,7 @@ impl TimeoutArgs {
     /// What the log holds of the configured application.
     pub fn evidence(&self, config: &Config) -> Result<KafkaEvidence, Failure> {
         let cluster = self.connect(config)?;
-        cluster.check_readable(&config.topics.evidence())?;
+        topics::check_readable(&cluster, &config.topics.evidence())?;
         let timeout = Duration::from_secs(self.timeout);
         Ok(KafkaEvidence::new(config, cluster.id(), timeout)?)
     }

@@ -136,23 +136,6 @@ impl Cluster {
             .map_err(|code| self.error("describing topics", code, code.to_string()))
     }
 
-    /// Refused unless each of the topics that there are may be read: whoever may not even describe one is
-    /// told later on that there is none.
-    pub fn check_readable(&self, topics: &[&str]) -> Result<(), ClusterError> {
-        for (topic, described) in topics.iter().zip(self.describe(topics)?) {
-            let right = match described {
-                Err(code) if is_refusal(code) => "Read and Describe",
-                Ok(found) if !found.can_read => "Read",
-                _ => continue,
-            };
-            return Err(ClusterError::Refused {
-                brokers: self.brokers.clone(),
-                reason: format!("topic {topic} needs {right}"),
-            });
-        }
-        Ok(())
-    }
-
     /// Members, state and rights of a group; None: there is none of the name. Waits for a
     /// coordinator that is only about to be one.
     pub fn group(&self, name: &str) -> Result<Option<GroupDescription>, ClusterError> {

@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use crate::config::Config;
 
-use super::cluster::{Cluster, ClusterError, TopicSettings};
+use super::cluster::{Cluster, ClusterError, TopicSettings, is_refusal};
 use super::describe::{Described, TopicDescription};
 
 use fault::Mender;
@@ -123,6 +123,23 @@ pub fn check(
         }
     }
     Ok(faults)
+}
+
+/// Refused unless each of the topics that there are may be read: whoever may not even describe one is told
+/// later on that there is none.
+pub fn check_readable(cluster: &Cluster, topics: &[&str]) -> Result<(), ClusterError> {
+    for (topic, described) in topics.iter().zip(cluster.describe(topics)?) {
+        let right = match described {
+            Err(code) if is_refusal(code) => "Read and Describe",
+            Ok(found) if !found.can_read => "Read",
+            _ => continue,
+        };
+        return Err(ClusterError::Refused {
+            brokers: cluster.brokers().to_owned(),
+            reason: format!("topic {topic} needs {right}"),
+        });
+    }
+    Ok(())
 }
 
 /// `retention.ms` of each input, the usage topic first; None: for ever.

@@ -32,7 +32,9 @@ const NAME_LENGTHS: [(&str, usize); 5] = [
 /// Names that Kubernetes would refuse, though the schemas do not.
 pub fn long_names(set: &str) -> Vec<String> {
     let names = objects(set).filter_map(|object| {
-        let longest = NAME_LENGTHS.iter().find(|(name, _)| *name == kind(object))?;
+        let longest = NAME_LENGTHS
+            .iter()
+            .find(|(name, _)| *name == kind(object))?;
         let (_, rest) = object.split_once("\nmetadata:\n  name: ")?;
         Some((longest, rest.lines().next()?))
     });
@@ -58,7 +60,9 @@ pub fn stray_pods(set: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for pod in pods {
         // Labels of the pod, not those of what makes it.
-        let template = pod.split_once(" template:\n").map_or(pod, |(_, template)| template);
+        let template = pod
+            .split_once(" template:\n")
+            .map_or(pod, |(_, template)| template);
         let missing = EACH_POD.iter().filter(|text| !template.contains(*text));
         faults.extend(missing.map(|text| format!("{}: without {text}", kind(pod))));
         if template.contains("affinity:") != (kind(pod) == "StatefulSet") {
