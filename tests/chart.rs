@@ -78,6 +78,9 @@ fn value_sets_are_right_for_the_program_and_for_kubernetes() {
     none(objects::archive_faults(&set("archive.yaml")));
     none(shown::faults(set));
     none(shown::stray_pods(&set("checked.yaml")));
+    for name in ["checked", "names", "service-monitor", "strimzi"] {
+        none(shown::bare_objects(&set(&format!("{name}.yaml"))));
+    }
 
     let mut pods = 0;
     for (name, _) in folder("helm/ci") {

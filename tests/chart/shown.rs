@@ -3,7 +3,7 @@
 use super::objects::{kind, objects};
 
 /// A value set, the kind of an object, and what one of that kind has.
-const WANTED: [(&str, &str, &str); 2] = [
+const WANTED: [(&str, &str, &str); 4] = [
     // The registry is reached without a rule of its own.
     (
         "checked",
@@ -16,6 +16,17 @@ const WANTED: [(&str, &str, &str); 2] = [
         "service-monitor",
         "ConfigMap",
         "\ndata:\n  meterfold-overview.json: |\n",
+    ),
+    // An identity of the cloud.
+    (
+        "names",
+        "ServiceAccount",
+        "  annotations:\n    example.org/cost-centre: \"4711\"\n    example.org/role: meterfold\n",
+    ),
+    (
+        "strimzi",
+        "KafkaTopic",
+        "    example.org/cost-centre: \"4711\"\n    helm.sh/resource-policy: keep\n",
     ),
 ];
 
@@ -70,6 +81,16 @@ pub fn stray_pods(set: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Objects without the annotation that all are to have.
+pub fn bare_objects(set: &str) -> Vec<String> {
+    let bare = objects(set).filter(|object| {
+        let head = object.split("\nspec:\n").next().unwrap();
+        !head.contains("\n    example.org/cost-centre: \"4711\"\n") && !kind(object).is_empty()
+    });
+    bare.map(|object| format!("{}: without commonAnnotations", kind(object)))
+        .collect()
 }
 
 /// What is missing; `set` gives the objects of a value set.
