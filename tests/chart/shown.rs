@@ -3,7 +3,7 @@
 use super::objects::{kind, objects};
 
 /// A value set, the kind of an object, and what one of that kind has.
-const WANTED: [(&str, &str, &str); 4] = [
+const WANTED: [(&str, &str, &str); 5] = [
     // The registry is reached without a rule of its own.
     (
         "checked",
@@ -27,6 +27,12 @@ const WANTED: [(&str, &str, &str); 4] = [
         "strimzi",
         "KafkaTopic",
         "    example.org/cost-centre: \"4711\"\n    helm.sh/resource-policy: keep\n",
+    ),
+    (
+        "checked",
+        "StatefulSet",
+        "        name: state\n        annotations:\n          example.org/backup: \"false\"\n      spec:\n        \
+         accessModes: [ReadWriteOncePod]\n",
     ),
 ];
 
