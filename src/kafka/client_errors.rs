@@ -1,4 +1,4 @@
-//! What a client of a worker tells of its own errors: each is counted; the same one is logged once a
+//! What the clients of a worker tell of their own errors: the same one of a client is logged once a
 //! minute at most.
 
 use std::collections::BTreeMap;
@@ -20,15 +20,18 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Errors that are told apart; any beyond are one.
 const KINDS_MAX: usize = 64;
 
-/// The errors of one client.
+/// The errors of one client, each of which is counted.
 pub struct ClientErrors {
     telemetry: Telemetry,
     step: Step,
-    /// By what the error is and what it is about.
-    said: Mutex<BTreeMap<String, Said>>,
+    said: Said,
 }
 
-struct Said {
+/// What was logged, by what the error is and what it is about.
+#[derive(Default)]
+struct Said(Mutex<BTreeMap<String, Last>>);
+
+struct Last {
     at: Monotonic,
     /// Times that it came since, and was not logged.
     unsaid: u64,
@@ -40,7 +43,7 @@ impl ClientErrors {
         ClientErrors {
             telemetry,
             step,
-            said: Mutex::default(),
+            said: Said::default(),
         }
     }
 
@@ -48,19 +51,22 @@ impl ClientErrors {
     pub fn hear(&self, error: &KafkaError, reason: &str) -> Option<u64> {
         let class = error_class::of_client(error.rdkafka_error_code());
         self.telemetry.error(self.step, class);
-        self.admit(error, reason, Monotonic::now())
+        self.said.admit(error, reason, Monotonic::now())
     }
+}
 
+impl Said {
+    /// Some: it is to be logged, and came so many times since it last was.
     fn admit(&self, error: &KafkaError, reason: &str, now: Monotonic) -> Option<u64> {
         // It begins with the broker, if there is one.
         let about = reason.split(": ").next().unwrap_or_default();
         let mut kind = format!("{error} {about}");
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.len() >= KINDS_MAX && !said.contains_key(&kind) {
             kind.clear();
         }
         let Some(before) = said.get_mut(&kind) else {
-            said.insert(kind, Said { at: now, unsaid: 0 });
+            said.insert(kind, Last { at: now, unsaid: 0 });
             return Some(0);
         };
         if now.duration_since(before.at) < INTERVAL {
@@ -72,19 +78,26 @@ impl ClientErrors {
     }
 }
 
-/// Of a client beside another one of its worker: what both meet is told there. What this one alone meets
-/// is told nowhere.
-pub struct Unheard;
+/// Of the client that only asks. Its errors are not counted: what it meets the worker's other clients mostly
+/// meet too.
+#[derive(Default)]
+pub struct Asking {
+    said: Said,
+}
 
-impl ClientContext for Unheard {
+impl ClientContext for Asking {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         log(level, facility, text);
     }
 
-    fn error(&self, _: KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(unsaid) = self.said.admit(&error, reason, Monotonic::now()) {
+            tracing::warn!(event = "asker_error", unsaid, "{error}: {reason}");
+        }
+    }
 }
 
-impl ConsumerContext for Unheard {}
+impl ConsumerContext for Asking {}
 
 /// Log lines of a client whose errors are heard: a connection that failed comes as one too.
 pub fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -99,6 +112,7 @@ mod tests {
     use super::*;
     use crate::telemetry::Format;
     use rdkafka::error::RDKafkaErrorCode;
+    use std::sync::Arc;
 
     const DOWN: KafkaError = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
     const ALL_DOWN: KafkaError = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
@@ -118,9 +132,30 @@ mod tests {
         assert!(metrics.lines().any(|line| line == count), "{metrics}");
 
         let after = |seconds| Monotonic::now() + Duration::from_secs(seconds);
-        assert_eq!(errors.admit(&DOWN, again, after(59)), None);
-        assert_eq!(errors.admit(&DOWN, again, after(61)), Some(2));
-        assert_eq!(errors.admit(&DOWN, again, after(62)), None);
+        assert_eq!(errors.said.admit(&DOWN, again, after(59)), None);
+        assert_eq!(errors.said.admit(&DOWN, again, after(61)), Some(2));
+        assert_eq!(errors.said.admit(&DOWN, again, after(62)), None);
+    }
+
+    #[test]
+    fn errors_of_who_only_asks_are_said_once_a_minute() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Arc::new(file.reopen().unwrap()))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let asking = Asking::default();
+            asking.error(DOWN, "kafka-1:9092/1: refused (after 3ms)");
+            asking.error(DOWN, "kafka-1:9092/1: refused (after 7ms)");
+            asking.error(ALL_DOWN, "2/2 brokers are down");
+        });
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines.iter().all(|line| line.contains("asker_error")));
+        assert!(lines[0].contains("kafka-1:9092/1: refused (after 3ms)"));
+        assert!(lines[1].contains("2/2 brokers are down"));
     }
 
     #[test]
@@ -131,6 +166,6 @@ mod tests {
             errors.hear(&DOWN, &reason).is_some()
         });
         assert_eq!(said.count(), KINDS_MAX + 1);
-        assert_eq!(errors.said.lock().unwrap().len(), KINDS_MAX + 1);
+        assert_eq!(errors.said.0.lock().unwrap().len(), KINDS_MAX + 1);
     }
 }

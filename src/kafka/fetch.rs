@@ -10,7 +10,7 @@ use crate::ports::Batch;
 use crate::ports::log::{Halt, HaltCode, Happening, LogError};
 use crate::telemetry::labels::Step;
 
-use super::client_errors::Unheard;
+use super::client_errors::Asking;
 use super::input::{Inputs, Trouble};
 use super::kept::watermarks;
 use super::log::{KafkaLog, wall_millis};
@@ -169,7 +169,7 @@ impl KafkaLog {
 }
 
 /// Asks for the high watermark of every input.
-fn ask_ends(asker: &BaseConsumer<Unheard>, inputs: &mut Inputs) -> Result<(), LogError> {
+fn ask_ends(asker: &BaseConsumer<Asking>, inputs: &mut Inputs) -> Result<(), LogError> {
     let partition = inputs.partition;
     for input in &mut inputs.inputs {
         if input.is_empty()

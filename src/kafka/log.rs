@@ -26,7 +26,7 @@ use crate::wire::avro::Schemas;
 use crate::wire::kafka_record::RecordRules;
 
 use super::client;
-use super::client_errors::Unheard;
+use super::client_errors::Asking;
 use super::derived_format::DerivedFormat;
 use super::input::Inputs;
 use super::kept::{self, KeptReader, watermarks};
@@ -54,7 +54,7 @@ pub struct KafkaLog {
     kept: BTreeMap<u16, KeptReader>,
     pub(super) consumer: BaseConsumer<Ownership>,
     /// Reads uncommitted and belongs to no group: it sees high watermarks.
-    pub(super) asker: BaseConsumer<Unheard>,
+    pub(super) asker: BaseConsumer<Asking>,
     pub(super) transactions: Transactions,
     pub(super) schemata: Schemata,
     pub(super) schemas: Arc<Schemas>,
@@ -140,7 +140,8 @@ impl KafkaLog {
             owned: BTreeMap::new(),
             application: config.application.clone(),
             kept: BTreeMap::new(),
-            asker: BaseConsumer::from_config_and_context(&asker, Unheard).map_err(invalid)?,
+            asker: BaseConsumer::from_config_and_context(&asker, Asking::default())
+                .map_err(invalid)?,
             transactions: Transactions::new(
                 producer,
                 config.topics.clone(),
