@@ -93,7 +93,7 @@ pub fn stray_pods(set: &str) -> Vec<String> {
 pub fn bare_objects(set: &str) -> Vec<String> {
     let bare = objects(set).filter(|object| {
         let head = object.split("\nspec:\n").next().unwrap();
-        !head.contains("\n    example.org/cost-centre: \"4711\"\n") && !kind(object).is_empty()
+        !head.contains("\n    example.org/cost-centre: \"4711\"") && !kind(object).is_empty()
     });
     bare.map(|object| format!("{}: without commonAnnotations", kind(object)))
         .collect()
