@@ -12,8 +12,8 @@ use meterfold::billing::derived_event::DerivedKind;
 use meterfold::billing::disposition::Disposition;
 use meterfold::billing::event::DeadLetterReason;
 use meterfold::telemetry::labels::{
-    BatchResult, DEAD_LETTER_REASONS, ErrorClass, Rebalance, RestoreResult, SchemaFetch, Step,
-    TransactionResult,
+    BatchResult, DEAD_LETTER_REASONS, ErrorClass, HTTP_CODES, Rebalance, RestoreResult,
+    SchemaFetch, Step, TransactionResult,
 };
 use meterfold::telemetry::table::{self, Shape, TABLE, Values};
 use meterfold::telemetry::{
@@ -24,6 +24,7 @@ use meterfold::telemetry::{
 const TOPICS: [&str; 2] = ["api-calls", "accounts"];
 /// `operations.md` 3.1: at 32 partitions.
 const SERIES_MAX: usize = 2_000;
+const HTTP_CODES_MAX: usize = 8;
 const EXPOSITION_BYTES_MAX: usize = 1 << 20;
 const SCRAPE_MAX: Duration = Duration::from_millis(100);
 
@@ -67,6 +68,12 @@ fn names_keep_the_conventions() {
             }
         }
     }
+}
+
+#[test]
+fn a_failure_over_http_can_be_alerted_on() {
+    assert!(HTTP_CODES.len() <= HTTP_CODES_MAX);
+    assert!(["500", "503"].iter().all(|code| HTTP_CODES.contains(code)));
 }
 
 #[test]

@@ -122,17 +122,27 @@ impl Connection {
         let mut connection = pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => {
-                if ended.is_err_and(|error| error.is_timeout()) {
-                    self.telemetry.http_connection_dropped();
-                }
-                return;
+                return self.count(ended);
             }
             () = sleep(limits.age_max) => {}
             _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
         }
         connection.as_mut().graceful_shutdown();
-        if timeout(LAST_ANSWER_MAX, connection).await.is_err() {
+        match timeout(LAST_ANSWER_MAX, connection).await {
+            Ok(ended) => self.count(ended),
+            Err(_) => self.telemetry.http_connection_dropped(),
+        }
+    }
+
+    /// What the library refused by itself: the router, which counts requests, saw nothing of it.
+    fn count(&self, ended: Result<(), hyper::Error>) {
+        let Err(error) = ended else { return };
+        if error.is_timeout() || error.is_parse_version_h2() {
             self.telemetry.http_connection_dropped();
+        } else if error.is_parse_too_large() {
+            self.telemetry.http_head_refused("other");
+        } else if error.is_parse() {
+            self.telemetry.http_head_refused("400");
         }
     }
 }

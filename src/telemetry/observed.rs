@@ -132,6 +132,11 @@ impl Telemetry {
         self.time(Metric::HttpRequestSeconds, &[path], time);
     }
 
+    /// A head that was no request was refused: it had no path, and its time says nothing.
+    pub fn http_head_refused(&self, code: &str) {
+        self.count(Metric::HttpRequests, &["other", code]);
+    }
+
     pub fn http_connection_opened(&self) {
         let connections = self.0.families.gauge(Metric::HttpConnections);
         connections.with_label_values::<&str>(&[]).inc();
@@ -142,7 +147,7 @@ impl Telemetry {
         connections.with_label_values::<&str>(&[]).dec();
     }
 
-    /// A connection was closed because it was slow, or the oldest of too many.
+    /// A connection was closed because it was slow, the oldest of too many, or spoke HTTP/2.
     pub fn http_connection_dropped(&self) {
         self.count(Metric::HttpConnectionsDropped, &[]);
     }

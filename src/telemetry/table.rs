@@ -265,10 +265,10 @@ table! {
         KafkaStatsTimestamp GAUGE, "meterfold_kafka_stats_timestamp_seconds", [], "When the client that has been silent longest last told these figures; 0: none yet.";
     }
     "HTTP" {
-        HttpRequests COUNTER, "meterfold_http_requests_total", [HTTP_PATH, HTTP_CODE], "Requests answered.";
+        HttpRequests COUNTER, "meterfold_http_requests_total", [HTTP_PATH, HTTP_CODE], "Requests answered; what was refused before it had a path is of `path` other, and a head too long of `code` other too.";
         HttpRequestSeconds SHORT_SECONDS, "meterfold_http_request_duration_seconds", [HTTP_PATH], "Time to answer one.";
         HttpConnections GAUGE, "meterfold_http_connections", [], "Connections open.";
-        HttpConnectionsDropped COUNTER, "meterfold_http_connections_dropped_total", [], "Connections closed because they were slow, idle for too long or the oldest of too many.";
+        HttpConnectionsDropped COUNTER, "meterfold_http_connections_dropped_total", [], "Connections closed because they were slow, idle for too long, the oldest of too many, or spoke HTTP/2.";
     }
 }
 
