@@ -301,6 +301,22 @@ fn a_body_is_not_read() {
         "{written} bytes were taken"
     );
     assert!(written < 64 << 20, "{written} bytes were taken");
+
+    // One that came with its head is passed over, and the next request is read behind it.
+    for (field, body) in [
+        ("Content-Length: 5", "hello"),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let next = "GET /canary HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let both = format!("GET /livez HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n{body}{next}");
+        let whole = send(server.address(), both.as_bytes()).whole;
+        let codes: Vec<&str> = whole
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|it| &it[..3])
+            .collect();
+        assert_eq!(codes, ["200", "404"], "{field}");
+    }
 }
 
 #[test]
