@@ -264,6 +264,20 @@ fn what_is_no_request_is_refused_and_harms_nobody() {
     assert_eq!(get(server.address(), "/livez").status, 200);
 }
 
+/// RFC 9112 3.2: one Host, which is how older clients differ.
+#[test]
+fn a_request_without_one_host_is_refused() {
+    let (server, _telemetry) = serve(Limits::default());
+    let of = |version: &str, hosts: &str| {
+        let request = format!("GET /livez HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        send(server.address(), request.as_bytes())
+    };
+    check_problem(&of("1.1", ""), 400, "Bad Request");
+    check_problem(&of("1.1", "Host: a\r\nHost: a\r\n"), 400, "Bad Request");
+    assert_eq!(of("1.1", "Host:\r\n").status, 200);
+    assert_eq!(of("1.0", "").status, 200);
+}
+
 #[test]
 fn a_long_head_is_refused() {
     let (server, _telemetry) = serve(Limits::default());

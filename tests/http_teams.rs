@@ -389,7 +389,7 @@ fn bad_requests_get_a_reason_that_repeats_nothing() {
 fn a_token_is_asked_for_and_may_change() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
-    fs::write(&path, "first\n").unwrap();
+    fs::write(&path, "first-token-of-it\n").unwrap();
     let authentication =
         Authentication::new("0.0.0.0:0".parse().unwrap(), Some(path.clone())).unwrap();
     let served = Served::with(
@@ -400,13 +400,13 @@ fn a_token_is_asked_for_and_may_change() {
     let status = |field: &str| served.send("GET", "/v1/teams/a", field).status;
     for field in [
         "",
-        "Authorization: first\r\n",
-        "Authorization: Basic first\r\n",
+        "Authorization: first-token-of-it\r\n",
+        "Authorization: Basic first-token-of-it\r\n",
         "Authorization: Bearer\r\n",
         "Authorization: Bearer wrong\r\n",
-        "Authorization: Bearer firs\r\n",
-        "Authorization: Bearer first \u{1}\r\n",
-        "Authorization: Bearer  first\r\n",
+        "Authorization: Bearer first-token-of-i\r\n",
+        "Authorization: Bearer first-token-of-it \u{1}\r\n",
+        "Authorization: Bearer  first-token-of-it\r\n",
     ] {
         let refused = served.send("GET", "/v1/teams/a", field);
         assert!(
@@ -422,34 +422,37 @@ fn a_token_is_asked_for_and_may_change() {
             );
         }
     }
-    let twice = "Authorization: Bearer first\r\nAuthorization: Bearer first\r\n";
+    let twice =
+        "Authorization: Bearer first-token-of-it\r\nAuthorization: Bearer first-token-of-it\r\n";
     assert_eq!(status(twice), 400);
-    assert_eq!(status("Authorization: Bearer first\r\n"), 200);
-    assert_eq!(status("authorization: bearer first\r\n"), 200);
+    assert_eq!(status("Authorization: Bearer first-token-of-it\r\n"), 200);
+    assert_eq!(status("authorization: bearer first-token-of-it\r\n"), 200);
     // Also the page, and what is not there.
     assert_eq!(served.send("GET", "/teams/a", "").status, 401);
     assert_eq!(served.send("GET", "/v1/teams/nobody", "").status, 401);
     // What tells nothing of a team stays open.
     assert_eq!(served.send("GET", "/livez", "").status, 200);
 
-    fs::write(&path, "second").unwrap();
-    let begun = Instant::now();
-    while status("Authorization: Bearer second\r\n") != 200 {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "the new token never works"
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(status("Authorization: Bearer first\r\n"), 401);
+    let wait_until = |expected: u16| {
+        let begun = Instant::now();
+        while status("Authorization: Bearer second-token-of-it\r\n") != expected {
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "never {expected}"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    fs::write(&path, "second-token-of-it").unwrap();
+    wait_until(200);
+    assert_eq!(status("Authorization: Bearer first-token-of-it\r\n"), 401);
+    // A token that can never match is as good as none.
+    fs::write(&path, "second-token-of-it \n").unwrap();
+    wait_until(503);
+    fs::write(&path, "second-token-of-it").unwrap();
+    wait_until(200);
     fs::remove_file(&path).unwrap();
-    while status("Authorization: Bearer second\r\n") != 503 {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "a token without its file works"
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait_until(503);
     let Err(error) = Authentication::new("127.0.0.1:0".parse().unwrap(), Some(path)) else {
         panic!("no token, and it starts");
     };
@@ -481,6 +484,8 @@ fn without_a_token_only_this_machine_is_told() {
         ("attacker.example:80", 403),
         ("\u{e9}ttacker.example", 403),
         ("2130706433", 403),
+        ("", 403),
+        (":80", 403),
     ] {
         let request =
             format!("GET /v1/teams/a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -489,6 +494,14 @@ fn without_a_token_only_this_machine_is_told() {
             status,
             "{host}"
         );
+    }
+    // The authority of a target stands for Host.
+    for (authority, status) in [("127.0.0.1:80", 200), ("attacker.example", 403)] {
+        let request = format!(
+            "GET http://{authority}/v1/teams/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        let answer = send(served.address(), request.as_bytes());
+        assert_eq!(answer.status, status, "{authority}");
     }
 }
 

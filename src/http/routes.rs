@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -122,13 +122,22 @@ fn probe(
     ([content_type], text).into_response()
 }
 
+/// RFC 9112 3.2.
+fn names_host(request: &Request) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    hosts == 1 || request.version() != Version::HTTP_11
+}
+
 /// Counts and times every request, under a path and a code of closed lists.
 async fn observe(State(telemetry): State<Telemetry>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let path = request.uri().path();
     let known = HTTP_PATHS.iter().find(|known| **known == path);
     let path = known.copied().unwrap_or_else(|| Target::template(path));
-    let mut response = next.run(request).await;
+    let mut response = match names_host(&request) {
+        true => next.run(request).await,
+        false => Problem::bad_request("HTTP/1.1 asks with one Host").into_response(),
+    };
     for (name, value) in HEADERS {
         response
             .headers_mut()

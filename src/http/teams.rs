@@ -123,7 +123,7 @@ async fn answer(
     headers: &HeaderMap,
     is_page: bool,
 ) -> Result<Answer, Problem> {
-    queries.authentication.check(headers).await?;
+    queries.authentication.check(uri, headers).await?;
     let target = Target::read(uri, is_page)?;
     let partition = partition_of(target.team.as_bytes(), queries.partitions);
     let turn = timeout(TURN_PATIENCE, Arc::clone(&queries.turns).acquire_owned());

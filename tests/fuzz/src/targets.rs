@@ -346,7 +346,7 @@ fn http_head(bytes: &[u8]) -> bool {
     let Some((uri, headers)) = parsed_head(bytes) else {
         return false;
     };
-    check_who_may_ask(&headers);
+    check_who_may_ask(&uri, &headers);
     let is_page = uri.path().starts_with("/teams/");
     let target = match HttpTarget::read(&uri, is_page) {
         Ok(target) => target,
@@ -424,7 +424,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The token in one header of its exact form; or, on this machine, a host that is no name.
-fn check_who_may_ask(headers: &HeaderMap) {
+fn check_who_may_ask(uri: &Uri, headers: &HeaderMap) {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime")
@@ -437,8 +437,12 @@ fn check_who_may_ask(headers: &HeaderMap) {
 
     let hosts = values(header::HOST);
     let of_loopback = Authentication::new(any_port, None).expect("no file");
-    match RUNTIME.block_on(of_loopback.check(headers)) {
-        Ok(()) => assert!(hosts.is_empty() || (hosts.len() == 1 && is_no_name(hosts[0]))),
+    match RUNTIME.block_on(of_loopback.check(uri, headers)) {
+        Ok(()) => {
+            assert!(hosts.is_empty() || (hosts.len() == 1 && is_no_name(hosts[0])));
+            let authority = uri.authority().map(|it| it.as_str().as_bytes());
+            assert!(authority.is_none_or(is_no_name));
+        }
         Err(problem) => assert_refused(problem, &[400, 403]),
     }
 
@@ -451,7 +455,7 @@ fn check_who_may_ask(headers: &HeaderMap) {
     let file = std::env::temp_dir().join(name);
     fs::write(&file, seeds::TOKEN).expect("a file");
     let of_token = Authentication::new(any_port, Some(file.clone())).expect("a token");
-    let checked = RUNTIME.block_on(of_token.check(headers));
+    let checked = RUNTIME.block_on(of_token.check(uri, headers));
     fs::remove_file(&file).expect("the file");
     let is_right = given.len() == 1 && {
         let (scheme, token) = given[0].split_at(given[0].len().min(7));
@@ -473,7 +477,9 @@ fn is_no_name(host: &[u8]) -> bool {
         .get(..9)
         .is_some_and(|name| name.eq_ignore_ascii_case(b"localhost"));
     let rest = if localhost { &host[9..] } else { host };
-    rest.iter().all(is_of_address) && (!localhost || rest.is_empty() || rest[0] == b':')
+    !host.is_empty()
+        && rest.iter().all(is_of_address)
+        && (!localhost || rest.is_empty() || rest[0] == b':')
 }
 
 fn assert_refused(problem: Problem, statuses: &[u16]) {
