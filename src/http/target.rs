@@ -115,7 +115,7 @@ fn team_of(segment: &str) -> Result<String, Problem> {
 
 fn month_of(text: &str) -> Result<Month, Problem> {
     let month = (text.len() == 7).then(|| Month::parse(text)).flatten();
-    month.ok_or_else(|| Problem::bad_request("a month is written YYYY-MM"))
+    month.ok_or_else(|| Problem::bad_request("a month is written YYYY-MM, 1970-01 to 2199-12"))
 }
 
 /// `name=value` pairs that nobody has asked for yet.
@@ -158,9 +158,9 @@ impl Query {
         let after = self.month("after")?;
         let limit = match self.take("limit") {
             None => PAGE_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
+            Some(text) => Some(text)
+                .filter(|text| !text.starts_with('+'))
+                .and_then(|text| text.parse().ok())
                 .filter(|limit| (1..=PAGE_MAX).contains(limit))
                 .ok_or_else(|| Problem::bad_request("limit is a number from 1 to 24"))?,
         };
@@ -266,12 +266,24 @@ mod tests {
             "?limit=25",
             "?limit=-1",
             "?limit=",
+            "?limit=%2B5",
+            "?after=9999-12",
             "?after=2026",
             "?before=2026-01",
         ] {
             assert_eq!(months(query), Err(400), "{query}");
         }
-        for path in ["months/2026-13", "invoices/2026-1", "months/", "invoices/x"] {
+        for path in ["months/1970-01", "invoices/2199-12"] {
+            assert!(read(&format!("/v1/teams/t/{path}")).is_ok(), "{path}");
+        }
+        for path in [
+            "months/2026-13",
+            "invoices/2026-1",
+            "months/",
+            "invoices/x",
+            "months/1969-12",
+            "invoices/2200-01",
+        ] {
             assert_eq!(read(&format!("/v1/teams/t/{path}")), Err(400), "{path}");
         }
         for path in ["lots", "access/x", "months/2026-01/x", "../status", "/"] {

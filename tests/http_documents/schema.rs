@@ -163,7 +163,9 @@ fn fits(pattern: &str, text: &str) -> bool {
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{3})?Z$" => {
             Instant::parse(text).is_some_and(|instant| instant.to_string() == text)
         }
-        "^[0-9]{4}-(0[1-9]|1[0-2])$" => Month::parse(text).is_some(),
+        "^[0-9]{4}-(0[1-9]|1[0-2])$" | "^(19[7-9]|2[01][0-9])[0-9]-(0[1-9]|1[0-2])$" => {
+            Month::parse(text).is_some()
+        }
         "^-?(0|[1-9][0-9]*)(\\.[0-9]{1,6})?$" => is_decimal(6),
         "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?$" => is_decimal(usize::MAX),
         _ => panic!("{pattern} is not known here"),
