@@ -542,11 +542,22 @@ fn a_team_of_another_instance_is_told_where() {
         if partition < 8 {
             check_problem(answer, 421, "Misdirected Request");
             assert_eq!(answer.json()["owner"], "http://m-1.m:8080");
+            assert_eq!(answer.header("meterfold-owner"), Some("http://m-1.m:8080"));
         } else {
             check_problem(answer, 503, "Service Unavailable");
             assert_eq!(answer.header("retry-after"), Some("1"));
+            assert_eq!(answer.header("meterfold-owner"), None);
         }
     }
+    let elsewhere = |number: &usize| served::partition(&format!("team-{number}")) < 8;
+    let number = (0..40).find(elsewhere).unwrap();
+    let page = served.send(
+        "GET",
+        &format!("/teams/team-{number}"),
+        "Accept: text/html\r\n",
+    );
+    assert_eq!(page.status, 421);
+    assert_eq!(page.header("meterfold-owner"), Some("http://m-1.m:8080"));
     assert_eq!(
         asked.load(Ordering::SeqCst),
         1,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
@@ -17,6 +17,9 @@ pub struct Problem {
     /// Of a team that another instance serves: `http://HOST:PORT` of that one.
     pub owner: Option<String>,
 }
+
+/// The owner once more, for proxies that do not read bodies.
+const OWNER: HeaderName = HeaderName::from_static("meterfold-owner");
 
 /// What a client may ask again after; seconds.
 const RETRY_AFTER: &str = "1";
@@ -49,13 +52,17 @@ impl Problem {
     }
 
     /// The headers that its status asks for.
-    pub fn headers(&self) -> Vec<(header::HeaderName, HeaderValue)> {
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let header = |name, value| vec![(name, HeaderValue::from_static(value))];
         match self.status {
             StatusCode::METHOD_NOT_ALLOWED => header(header::ALLOW, "GET, HEAD"),
             StatusCode::SERVICE_UNAVAILABLE => header(header::RETRY_AFTER, RETRY_AFTER),
             StatusCode::UNAUTHORIZED => {
                 header(header::WWW_AUTHENTICATE, "Bearer realm=\"meterfold\"")
+            }
+            StatusCode::MISDIRECTED_REQUEST => {
+                let owner = self.owner.as_ref().and_then(|it| it.parse().ok());
+                owner.map(|owner| (OWNER, owner)).into_iter().collect()
             }
             _ => Vec::new(),
         }
