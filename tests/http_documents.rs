@@ -240,6 +240,11 @@ fn asyncapi_has_the_types_and_topics_of_the_program() {
     expected.extend(topics.derived());
     expected.insert(&topics.dead_letters);
     let channels = document["channels"].as_object().unwrap();
+    // A single input topic takes what the accounts take beside usage.
+    assert_eq!(
+        channels["accounts"]["messages"],
+        channels["apiCalls"]["messages"]
+    );
     let addresses = channels
         .values()
         .map(|channel| channel["address"].as_str().unwrap());
