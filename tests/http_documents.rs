@@ -16,6 +16,7 @@ use std::path::Path;
 use client::Answer;
 use meterfold::billing::derived_event::DerivedKind;
 use meterfold::config::Config;
+use meterfold::http::{Authentication, Owners};
 use meterfold::telemetry::labels::{DEAD_LETTER_REASONS, HTTP_PATHS};
 use meterfold::wire::dead_letter::mark;
 use meterfold::wire::derived;
@@ -31,36 +32,49 @@ fn document(name: &str) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a document")).expect("JSON")
 }
 
-/// The documented answer of a path, checked: status, content type and schema.
+/// Headers that only some answers have; others go out with all.
+const HEADERS: [&str; 4] = [
+    "Meterfold-Clock",
+    "Meterfold-Owner",
+    "Retry-After",
+    "WWW-Authenticate",
+];
+
+/// The documented answer of a path, checked: status, content type, which it returns, headers and
+/// schema.
 #[track_caller]
-fn check(document: &Value, template: &str, answer: &Answer) {
-    let responses = &document["paths"][template]["get"]["responses"];
-    let response = &responses[answer.status.to_string()];
+fn check(document: &Value, template: &str, answer: &Answer) -> String {
+    let status = answer.status;
+    let response = &document["paths"][template]["get"]["responses"][status.to_string()];
     assert!(
         response.is_object(),
-        "{template}: {} is not documented",
-        answer.status
+        "{template}: {status} is not documented"
     );
-    let content = response["content"].as_object().expect("content");
-    let (content_type, media) = content.iter().next().expect("a content type");
     let found = answer.header("content-type").expect("a content type");
-    assert_eq!(
-        found.split(';').next(),
-        Some(content_type.as_str()),
-        "{template}"
+    let found = found.split(';').next().unwrap_or(found);
+    let media = &response["content"][found];
+    assert!(
+        media.is_object(),
+        "{template}: {status} as {found} is not documented"
     );
-    for (name, header) in response["headers"].as_object().into_iter().flatten() {
-        let value = answer.header(&name.to_lowercase()).expect(name);
+    for name in HEADERS {
+        let header = &response["headers"][name];
+        let value = answer.header(&name.to_lowercase());
         assert_eq!(
-            faults(document, &header["schema"], &json!(value)),
-            [""; 0],
-            "{template}"
+            header.is_object(),
+            value.is_some(),
+            "{template}: {name} of {status}"
         );
+        if let Some(value) = value {
+            let faults = faults(document, &header["schema"], &json!(value));
+            assert_eq!(faults, [""; 0], "{template}: {name}");
+        }
     }
-    if content_type.ends_with("json") {
+    if found.ends_with("json") {
         let faults = faults(document, &media["schema"], &answer.json());
         assert_eq!(faults, [""; 0], "{template}: {}", answer.body);
     }
+    found.to_owned()
 }
 
 #[test]
@@ -130,6 +144,13 @@ fn every_answer_is_as_openapi_says() {
         ] {
             ask(path, path);
         }
+        ask("/livez", "/livez?verbose");
+        let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+        let metrics = served.send("GET", "/metrics", accept);
+        assert_eq!(
+            check(&document, "/metrics", &metrics),
+            "application/openmetrics-text"
+        );
         served.hide_all();
         for template in [
             "/v1/teams/{team}",
@@ -153,6 +174,109 @@ fn every_answer_is_as_openapi_says() {
     for template in ["/v1/teams/{team}/invoices/{month}", "/teams/{team}"] {
         assert!(answered.contains(&(template.to_owned(), 200)), "{template}");
     }
+}
+
+/// Each refusal of a question about a team that is described is given, in each of its types, and
+/// the other way round; but for those that take much to provoke.
+#[test]
+fn every_refusal_is_as_openapi_says() {
+    let document = document("openapi.json");
+    let nobody = || Owners::new(None, || Ok(BTreeMap::new()));
+    let authentication = |listen: &str, token| {
+        let listen = listen.parse().unwrap();
+        Authentication::new(listen, token).unwrap()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "0123456789abcdef").unwrap();
+    let loopback = "127.0.0.1:0";
+    let here = Served::with(&[], authentication(loopback, None), nobody());
+    let hidden = Served::with(&[], authentication(loopback, None), nobody());
+    hidden.hide_all();
+    let others = (0..16).map(|partition| (partition, "m-1.m:8080".to_owned()));
+    let others: BTreeMap<u16, String> = others.collect();
+    let elsewhere = Owners::new(None, move || Ok(others.clone()));
+    let elsewhere = Served::with(&[], authentication(loopback, None), elsewhere);
+    elsewhere.hide_all();
+    let locked = Served::with(&[], authentication(loopback, Some(token)), nobody());
+    let closed = Served::with(&[], authentication("0.0.0.0:0", None), nobody());
+    let long = "a".repeat(5_000);
+
+    let paths = document["paths"].as_object().unwrap();
+    for (template, item) in paths {
+        let described = item["get"]["responses"].as_object().unwrap();
+        let path = |team: &str| {
+            let path = template
+                .replace("{team}", team)
+                .replace("{month}", "2026-01");
+            path.replace("access", "access?app=a&api=b")
+        };
+        let mut seen = BTreeSet::new();
+        for accept in ["", "Accept: text/html\r\n"] {
+            for (served, team) in [
+                (&here, "nobody"),
+                (&here, "%ff"),
+                (&here, &long),
+                (&hidden, "nobody"),
+                (&elsewhere, "nobody"),
+                (&locked, "nobody"),
+                (&closed, "nobody"),
+            ] {
+                let answer = served.send("GET", &path(team), accept);
+                let content_type = check(&document, template, &answer);
+                seen.insert((answer.status.to_string(), content_type));
+            }
+        }
+        let described = described.iter().flat_map(|(status, response)| {
+            let types = response["content"].as_object().into_iter().flatten();
+            types.map(move |(name, _)| (status.clone(), name.clone()))
+        });
+        let is_simple =
+            |(status, _): &(String, String)| !matches!(status.as_str(), "200" | "422" | "500");
+        if template.contains("{team}") {
+            let described: BTreeSet<_> = described.filter(is_simple).collect();
+            seen.retain(is_simple);
+            assert_eq!(seen, described, "{template}");
+        }
+
+        let get = here.get(&path("nobody"));
+        let head = here.send("HEAD", &path("nobody"), "");
+        assert_eq!((head.status, head.body.as_str()), (get.status, ""));
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+        assert_eq!(here.send("POST", &path("nobody"), "").status, 405);
+        let nameless = format!(
+            "GET {} HTTP/1.1\r\nConnection: close\r\n\r\n",
+            path("nobody")
+        );
+        let nameless = client::send(here.address(), nameless.as_bytes());
+        check(&document, template, &nameless);
+        assert_eq!(nameless.status, 400);
+        let fields = "A: b\r\n".repeat(64);
+        let refused = here.send("GET", &path("nobody"), &fields);
+        assert_eq!((refused.status, refused.body.as_str()), (431, ""));
+        let response = &item["get"]["responses"]["431"];
+        assert!(response.is_object() && response["content"].is_null());
+    }
+}
+
+/// The table of errors in `docs/http.md` has the statuses of the document, and 405, which is no
+/// answer to GET.
+#[test]
+fn the_guide_has_the_errors_of_openapi() {
+    let document = document("openapi.json");
+    let items = document["paths"].as_object().unwrap().values();
+    let statuses = items.flat_map(|item| item["get"]["responses"].as_object().unwrap().keys());
+    let mut described: BTreeSet<&str> = statuses.map(String::as_str).collect();
+    described.remove("200");
+    described.insert("405");
+    let (_, errors) = include_str!("../docs/http.md")
+        .split_once("\n## Errors\n")
+        .expect("a section");
+    let rows = errors.lines().filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    let told = cells.flat_map(|cell| cell.split(", "));
+    let told = told.filter(|status| status.parse::<u16>().is_ok());
+    assert_eq!(told.collect::<BTreeSet<_>>(), described);
 }
 
 /// A path that metrics name is described, and the other way round.
