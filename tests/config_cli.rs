@@ -45,6 +45,19 @@ fn refused(output: &Output, code: i32) -> String {
 }
 
 #[test]
+fn files_of_tls_must_be_there() {
+    let ca = "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"ca.pem\"\n";
+    let directory = written(&format!("rates = \"BOOK\"\n{KAFKA}{ca}"));
+    let said = refused(&validate(&directory, &[], &[]), 4);
+    assert!(
+        said.contains("kafka.\"ssl.ca.location\": ca.pem: No such file"),
+        "{said}"
+    );
+    std::fs::write(directory.path().join("ca.pem"), "").unwrap();
+    assert!(validate(&directory, &[], &[]).status.success());
+}
+
+#[test]
 fn a_valid_configuration() {
     let directory = written(&format!("rates = \"BOOK\"\n{KAFKA}"));
     let output = validate(&directory, &[], &[]);

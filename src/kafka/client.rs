@@ -4,6 +4,7 @@
 //! Each is made of three layers: what is better than librdkafka's default, what the user says, and
 //! what the guarantees need. `config.rs` has refused what the first and the last would contradict.
 
+use std::fs;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -51,16 +52,28 @@ pub fn check(config: &Config) -> Result<(), PropertyFaults> {
     }
 }
 
+/// Files that the client reads when it is made; also a directory of authorities.
+const FILES: [&str; 5] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
 fn refusal(name: &str, value: &str, is_secret: bool) -> Option<String> {
-    let error = ClientConfig::new()
-        .set(name, value)
-        .create_native_config()
-        .err()?;
-    let problem = match error {
+    let is_file = FILES.contains(&name) && value != "probe" && !is_secret;
+    let unreadable = fs::metadata(value).err().filter(|_| is_file);
+    let asked = ClientConfig::new().set(name, value).create_native_config();
+    let problem = match (unreadable, asked.err()) {
+        (Some(error), _) => format!("{value}: {error}; give a file that is there"),
+        (None, None) => return None,
         // The value would stand in the message.
-        _ if is_secret => "is refused by the client; check its file".to_owned(),
-        KafkaError::ClientConfig(_, problem, ..) => format!("{problem}; change or remove it"),
-        other => other.to_string(),
+        (None, Some(_)) if is_secret => "is refused by the client; check its file".to_owned(),
+        (None, Some(KafkaError::ClientConfig(_, problem, ..))) => {
+            format!("{problem}; change or remove it")
+        }
+        (None, Some(other)) => other.to_string(),
     };
     Some(format!("configuration: kafka.\"{name}\": {problem}"))
 }
