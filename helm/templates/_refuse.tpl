@@ -75,6 +75,11 @@
 {{- if and .Values.strimzi.enabled (not .Values.strimzi.cluster) -}}
 {{- fail "strimzi is enabled without a cluster: give the name of the Kafka resource in strimzi.cluster" -}}
 {{- end -}}
+{{- range $label := list "severity" "namespace" "job" -}}
+{{- if hasKey $.Values.alerts.extraLabels $label -}}
+{{- fail (printf "alerts.extraLabels has %s, which each alert has of its own: leave it out; alerts.severities changes severities" $label) -}}
+{{- end -}}
+{{- end -}}
 {{- $alerts := list -}}
 {{- range (.Files.Get "files/rules.yaml" | fromYaml).groups -}}
 {{- range .rules -}}

@@ -30,7 +30,8 @@ impl Prometheus {
         let rules = fs::read_to_string(project.join("helm/files/rules.yaml")).unwrap();
         let is_wait = |line: &&str| line.starts_with("        for: ");
         let grace = "        expr: vector(72 * 3600)";
-        let ended = "        expr: time() - 7200 - meterfold:month_start:timestamp_seconds";
+        let ended = "        expr: time() - 7200 - floor((time() - ((day_of_month() - 1) * 86400 \
+                     + hour() * 3600 + minute() * 60)) / 60) * 60";
         assert!(rules.contains(grace), "the grace of the rules is another");
         let rules: Vec<&str> = rules
             .lines()
@@ -38,7 +39,7 @@ impl Prometheus {
             .map(|line| if line == grace { ended } else { line })
             .collect();
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-        write("rules.yaml", &rules.join("\n"));
+        write("rules.yaml", &rules.join("\n").replace("[2m]", "[5s]"));
         write("targets.json", "[]");
         write(
             "prometheus.yaml",
