@@ -196,7 +196,7 @@
 {{- $others := max 1 (sub .Values.replicaCount 1) -}}
 {{- $partitions := div (add (int64 (dig "partitions" 16 .Values.config.topics)) $others -1) $others -}}
 {{- $inputs := mul $partitions (ternary 2 1 (ne (dig "accounts" "accounts" .Values.config.topics) "")) -}}
-{{- $fixed := add 64000000 939524096 -}}
+{{- $fixed := add 70000000 939524096 -}}
 {{- $prefetched := max (mul 67108864 $workers) (mul 4194304 $inputs) -}}
 {{- $undecoded := mul 8388608 $inputs -}}
 {{- $batches := mul (int64 (dig "receive.message.max.bytes" 100000000 .Values.config.kafka)) $workers -}}
