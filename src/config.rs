@@ -9,6 +9,7 @@ mod kafka_properties;
 mod keys;
 mod layers;
 mod loopback;
+mod oauth;
 mod reference;
 mod secret;
 mod values;
@@ -192,6 +193,7 @@ impl Config {
     /// Brokers and the registry, where they are reached in plain text beyond this machine.
     pub fn plaintext_peers(&self) -> Vec<&str> {
         let mut peers = self.kafka.plaintext_brokers();
+        peers.extend(oauth::plaintext_endpoint(&self.kafka));
         let registry = self.registry.as_ref().map(|registry| registry.url.as_str());
         peers.extend(registry.filter(|url| is_plaintext_url(url)));
         peers

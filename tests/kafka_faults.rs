@@ -16,6 +16,8 @@ mod groups;
 mod load;
 #[path = "kafka_faults/network.rs"]
 mod network;
+#[path = "kafka_faults/oauth.rs"]
+mod oauth;
 #[path = "kafka_faults/transactions.rs"]
 mod transactions;
 #[path = "kafka_faults/zombies.rs"]

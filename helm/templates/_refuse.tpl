@@ -113,7 +113,7 @@
 {{- define "meterfold.refuseKafka" -}}
 {{- $place := .place -}}
 {{- $files := .files -}}
-{{- range $name := list "sasl.password" "ssl.key.password" "ssl.key.pem" "ssl.keystore.password" "sasl.oauthbearer.client.secret" "sasl.oauthbearer.config" -}}
+{{- range $name := list "sasl.password" "ssl.key.password" "ssl.key.pem" "ssl.keystore.password" "sasl.oauthbearer.client.secret" "sasl.oauthbearer.config" "sasl.oauthbearer.assertion.private.key.pem" "sasl.oauthbearer.assertion.private.key.passphrase" -}}
 {{- if hasKey $.kafka $name -}}
 {{- fail (printf "%s has %s, a secret: mount it with %s and give its path as %s.file" $place $name $files $name) -}}
 {{- end -}}
@@ -137,12 +137,19 @@
 {{- if and (hasPrefix "sasl_" $protocol) (not (index .kafka "sasl.mechanism")) -}}
 {{- fail (printf "%s: security.protocol is %s without a sasl.mechanism: give one, such as SCRAM-SHA-512" $place $protocol) -}}
 {{- end -}}
-{{- $mechanism := upper (dig "sasl.mechanism" "" .kafka) -}}
+{{- $mechanism := dig "sasl.mechanism" "" .kafka -}}
 {{- if not (has $mechanism (list "" "PLAIN" "SCRAM-SHA-256" "SCRAM-SHA-512" "OAUTHBEARER")) -}}
 {{- fail (printf "%s: sasl.mechanism is %s: give SCRAM-SHA-512, SCRAM-SHA-256, OAUTHBEARER or PLAIN" $place $mechanism) -}}
 {{- end -}}
 {{- if and (or (hasPrefix "SCRAM-" $mechanism) (eq $mechanism "PLAIN")) (not (index .kafka "sasl.password.file")) -}}
 {{- fail (printf "%s: sasl.mechanism is %s without a password: mount it with %s and give sasl.password.file" $place $mechanism $files) -}}
+{{- end -}}
+{{- $endpoint := dig "sasl.oauthbearer.token.endpoint.url" "" .kafka -}}
+{{- if and (eq $mechanism "OAUTHBEARER") (not $endpoint) (not (index .kafka "sasl.oauthbearer.metadata.authentication.type")) -}}
+{{- fail (printf "%s: sasl.mechanism is OAUTHBEARER without sasl.oauthbearer.token.endpoint.url: give the URL that hands out tokens" $place) -}}
+{{- end -}}
+{{- if and (hasPrefix "http://" $endpoint) (not .insecure) -}}
+{{- fail (printf "%s: sasl.oauthbearer.token.endpoint.url is %s: give https, or set config.insecure" $place $endpoint) -}}
 {{- end -}}
 {{- end -}}
 

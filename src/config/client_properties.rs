@@ -160,6 +160,16 @@ pub const RULES: &[(&str, Rule, &str)] = &[
         "partitions are computed, as those of the inputs are",
     ),
     (
+        "sasl.mechanism",
+        Only(&["SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN"]),
+        "the client is built with no other",
+    ),
+    (
+        "sasl.oauthbearer.method",
+        Only(&["oidc"]),
+        "there is no other way to a token",
+    ),
+    (
         "session.timeout.ms",
         Within(1_000, 1_800_000),
         "a dead instance is to be noticed, a restarted one not",

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::client_properties::{ALIASES, Client, JAVA_NAMES, PROPERTIES, RULES, Rule, SECRETS};
 use super::loopback::is_loopback;
+use super::oauth;
 use super::secret::Secret;
 use super::values::{Fault, Form, Place, Raw, nearest, shown};
 
@@ -66,8 +67,7 @@ impl KafkaProperties {
 
     /// Brokers that are reached without TLS and not on loopback: what is sent can be read.
     pub(super) fn plaintext_brokers(&self) -> Vec<&str> {
-        let protocol = self.get("security.protocol").unwrap_or_default();
-        if matches!(protocol.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl") {
+        if matches!(self.protocol().as_str(), "ssl" | "sasl_ssl") {
             return Vec::new();
         }
         let brokers = self.get("bootstrap.servers").unwrap_or_default().split(',');
@@ -75,6 +75,12 @@ impl KafkaProperties {
             .map(str::trim)
             .filter(|broker| !broker.is_empty() && !is_loopback(broker))
             .collect()
+    }
+
+    /// How brokers are reached, in small letters.
+    fn protocol(&self) -> String {
+        let protocol = self.get("security.protocol").unwrap_or("plaintext");
+        protocol.to_ascii_lowercase()
     }
 }
 
@@ -249,9 +255,6 @@ fn contradictions(properties: &KafkaProperties, is_insecure: bool) -> Vec<(&'sta
             format!("{poll} is below session.timeout.ms, {session}; make it longer"),
         ));
     }
-    let is_plain = properties
-        .get("sasl.mechanism")
-        .is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("PLAIN"));
     let brokers = properties.plaintext_brokers();
     if !is_insecure && !brokers.is_empty() {
         let problem = format!(
@@ -261,11 +264,27 @@ fn contradictions(properties: &KafkaProperties, is_insecure: bool) -> Vec<(&'sta
         );
         faults.push(("security.protocol", problem));
     }
-    if is_plain && !brokers.is_empty() {
-        let problem = "PLAIN sends the password as it is, so it needs TLS; set \
-                       kafka.\"security.protocol\" to sasl_ssl";
-        faults.push(("sasl.mechanism", problem.to_owned()));
+    let mechanism = properties.get("sasl.mechanism");
+    let sent = match mechanism {
+        Some("PLAIN") => Some("PLAIN sends the password"),
+        Some(oauth::MECHANISM) => Some("OAUTHBEARER sends a token"),
+        _ => None,
+    };
+    if let Some(sent) = sent.filter(|_| !brokers.is_empty()) {
+        let problem = format!(
+            "{sent} as it is, so it needs TLS; set kafka.\"security.protocol\" to sasl_ssl"
+        );
+        faults.push(("sasl.mechanism", problem));
     }
+    let protocol = properties.protocol();
+    if protocol.starts_with("sasl_") && mechanism.is_none() {
+        let problem = format!(
+            "is missing beside kafka.\"security.protocol\", {protocol}; give SCRAM-SHA-512, \
+             SCRAM-SHA-256, OAUTHBEARER or PLAIN"
+        );
+        faults.push(("sasl.mechanism", problem));
+    }
+    faults.extend(oauth::faults(properties, is_insecure));
     if properties.is_consumer_protocol() {
         for name in [
             "session.timeout.ms",

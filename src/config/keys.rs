@@ -80,7 +80,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "linger_ms", kind: Kind::Integer(0, 600_000), default: Is("30000"),
         meaning: "How long a halted, fenced or refused process still answers /metrics and /status before it exits." },
     Key { name: "insecure", kind: Kind::Boolean, default: Is("false"),
-        meaning: "Whether brokers and the registry may be reached in plain text beyond this machine, where whoever is on the way can read and alter what is sent; meterfold_insecure tells where they are." },
+        meaning: "Whether brokers, the registry and what hands out tokens may be reached in plain text beyond this machine, where whoever is on the way can read and alter what is sent; meterfold_insecure tells where they are." },
 
     Key { name: "topics.api_calls", kind: Kind::Topic, default: Is("api-calls"),
         meaning: "Input: usage events. With no accounts topic, all events." },

@@ -9,7 +9,7 @@ pub fn is_loopback(address: &str) -> bool {
         None => address,
     };
     let host = match address.rsplit_once(':') {
-        Some((host, _)) if !address.ends_with(']') => host,
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => address,
     };
     let in_brackets = host
@@ -57,6 +57,9 @@ mod tests {
             "::1:9092",
             "http://registry:8081/localhost:1",
             "PLAINTEXT://kafka:9092/://localhost:1",
+            // What stands before an @ is a user.
+            "https://localhost:@evil/",
+            "https://localhost@evil",
         ] {
             assert!(!is_loopback(address), "{address}");
         }

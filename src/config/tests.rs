@@ -575,8 +575,12 @@ fn brokers_in_plain_text_are_refused_beyond_this_machine() {
          refused: whoever is on the way could read and alter what is sent; give ssl or sasl_ssl, or \
          set insecure = true"
     );
+    let scram = "sasl.mechanism = \"SCRAM-SHA-256\"";
     for protocol in ["plaintext", "PLAINTEXT", "sasl_plaintext", "SASL_PLAINTEXT"] {
-        let lines = format!("{}\nsecurity.protocol = \"{protocol}\"", servers("k:1"));
+        let lines = format!(
+            "{}\nsecurity.protocol = \"{protocol}\"\n{scram}",
+            servers("k:1")
+        );
         let fault = refused(&lines);
         let start = "m.toml:5: kafka.\"security.protocol\": plain text to k:1 is refused";
         assert!(fault.starts_with(start), "{fault}");
@@ -587,7 +591,10 @@ fn brokers_in_plain_text_are_refused_beyond_this_machine() {
         assert!(config.plaintext_peers().is_empty(), "{protocol}");
     }
     for protocol in ["ssl", "SASL_SSL"] {
-        let lines = format!("{}\nsecurity.protocol = \"{protocol}\"", servers("k:1"));
+        let lines = format!(
+            "{}\nsecurity.protocol = \"{protocol}\"\n{scram}",
+            servers("k:1")
+        );
         let config = of_brokers("", &lines).unwrap();
         assert!(config.plaintext_peers().is_empty(), "{protocol}");
     }

@@ -52,8 +52,12 @@ pub fn check(config: &Config) -> Result<(), PropertyFaults> {
     }
 }
 
-/// Files that the client reads when it is made; also a directory of authorities.
-const FILES: [&str; 5] = [
+/// Files that the client reads when it is made or asks for a token; also directories of authorities.
+const FILES: [&str; 9] = [
+    "https.ca.location",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.crl.location",
@@ -162,12 +166,9 @@ pub fn sender(config: &Config, purpose: &str, timeout: Duration) -> ClientConfig
         .set("linger.ms", "5")
         .set("compression.type", "lz4")
         .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
-    for (name, value) in config.kafka.of(Client::Producer) {
-        // Without transactions it has no meaning.
-        if name != "transaction.timeout.ms" {
-            client.set(name, value);
-        }
-    }
+    extend(&mut client, config, Client::Producer);
+    // Without transactions it has no meaning.
+    client.remove("transaction.timeout.ms");
     client
         .set("acks", "all")
         .set("enable.idempotence", "true")
@@ -215,6 +216,10 @@ fn fetching(config: &Config) -> ClientConfig {
 fn extend(client: &mut ClientConfig, config: &Config, kind: Client) {
     for (name, value) in config.kafka.of(kind) {
         client.set(name, value);
+    }
+    if config.kafka.get("sasl.mechanism") == Some("OAUTHBEARER") {
+        // By default tokens would be asked of us.
+        client.set("sasl.oauthbearer.method", "oidc");
     }
 }
 

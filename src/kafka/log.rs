@@ -205,6 +205,11 @@ impl KafkaLog {
             return Err(fatal);
         }
         match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication)
+                if self.consumer.context().is_token_missing() =>
+            {
+                Ok(())
+            }
             Some(
                 RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::TopicAuthorizationFailed

@@ -37,6 +37,8 @@ pub struct Ownership {
     is_closing: AtomicBool,
     /// No broker was connected when the client last looked.
     is_away: AtomicBool,
+    /// The last error was that no new token is to be had.
+    is_token_missing: AtomicBool,
 }
 
 impl Ownership {
@@ -49,6 +51,7 @@ impl Ownership {
             news: Mutex::default(),
             is_closing: AtomicBool::new(false),
             is_away: AtomicBool::new(false),
+            is_token_missing: AtomicBool::new(false),
         }
     }
 
@@ -66,6 +69,13 @@ impl Ownership {
 
     pub fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    /// Whether the error that the last poll gave back was that no new token is to be had: the old one
+    /// goes on until it ends, and the client asks again every ten seconds. The code alone does not tell
+    /// it from a refusal by the brokers.
+    pub fn is_token_missing(&self) -> bool {
+        self.is_token_missing.load(Ordering::Relaxed)
     }
 
     /// How a partition was fetched when the client last told of itself.
@@ -89,6 +99,9 @@ impl ClientContext for Ownership {
         if let Some(unsaid) = self.errors.hear(&error, reason) {
             tracing::warn!(event = "consumer_error", unsaid, "{error}: {reason}");
         }
+        let is_token_missing = reason.starts_with("Failed to acquire SASL OAUTHBEARER token");
+        self.is_token_missing
+            .store(is_token_missing, Ordering::Relaxed);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.set_away(true);
         }

@@ -151,7 +151,7 @@ table! {
     "Process" {
         BuildInfo GAUGE, "meterfold_build_info", [identity("version"), identity("commit"), identity("fold_version"), identity("librdkafka"), identity("rocksdb")], "1; which program this is.";
         ConfigInfo GAUGE, "meterfold_config_info", [identity("hash")], "1; digest of the configuration, secrets aside.";
-        Insecure GAUGE, "meterfold_insecure", [], "1 where `insecure` lets brokers or the registry be reached in plain text beyond this machine, else 0.";
+        Insecure GAUGE, "meterfold_insecure", [], "1 where `insecure` lets brokers, the registry or what hands out tokens be reached in plain text beyond this machine, else 0.";
         InstanceState GAUGE, "meterfold_instance_state", [STATE], "1 for the state that the process is in, else 0.";
         StartTimestamp GAUGE, "meterfold_start_timestamp_seconds", [], "When the process started.";
         ReadyTimestamp GAUGE, "meterfold_ready_timestamp_seconds", [], "When it became ready for the first time; 0: not yet.";

@@ -163,6 +163,23 @@ fn under_the_consumer_protocol_the_broker_sets_the_session() {
 }
 
 #[test]
+fn tokens_of_oauth_are_fetched_by_the_client() {
+    let config = config(
+        "security.protocol = \"sasl_ssl\"\nsasl.mechanism = \"OAUTHBEARER\"\n\
+         sasl.oauthbearer.client.id = \"m\"\nsasl.oauthbearer.client.secret.file = \"Cargo.toml\"\n\
+         sasl.oauthbearer.token.endpoint.url = \"https://idp/token\"\n",
+    );
+    check(&config).unwrap();
+    native(&config);
+    for client in [
+        worker_consumer(&config, 0),
+        sender(&config, "x", Duration::from_secs(1)),
+    ] {
+        has(&client, &[("sasl.oauthbearer.method", "oidc")]);
+    }
+}
+
+#[test]
 fn what_librdkafka_refuses_is_named_and_secrets_are_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");

@@ -24,6 +24,8 @@ pub struct Broker {
 pub struct Options {
     /// Names and passwords. With any there is a second listener: TLS and SCRAM.
     pub users: Vec<(String, String)>,
+    /// Beside `users`: keys whose tokens of OAuth that listener takes too, a JWK set.
+    pub jwks: Option<PathBuf>,
     /// With it there is a listener behind [`Broker::proxy`].
     pub has_proxy: bool,
     /// Settings of the broker, stronger than those of `.ci/kafka/broker`.
@@ -44,6 +46,9 @@ impl Broker {
             .to_vec();
         for (user, password) in &options.users {
             arguments.extend(["--tls-scram".to_owned(), format!("{user}:{password}")]);
+        }
+        if let Some(jwks) = &options.jwks {
+            arguments.extend(["--jwks".to_owned(), jwks.display().to_string()]);
         }
         let proxy = options.has_proxy.then(Proxy::bind);
         if let Some(proxy) = &proxy {
