@@ -27,7 +27,7 @@ pub use values::{ConfigError, Fault, Place};
 
 use keys::{Default, KEYS, Key};
 use layers::Layers;
-use loopback::is_loopback;
+use loopback::is_plaintext_url;
 use values::{Form, Raw, shown};
 
 /// A checked configuration. Empty texts of optional keys are None.
@@ -418,10 +418,6 @@ impl Values {
             },
         }
     }
-}
-
-fn is_plaintext_url(url: &str) -> bool {
-    url.starts_with("http://") && !is_loopback(url)
 }
 
 fn host_name() -> Option<String> {

@@ -323,7 +323,7 @@ fn marked_secrets_and_payloads_are_nowhere_they_should_not_be() {
     let (key, certificate) = client_certificate(setup.dir());
     let (registry, _answers) = registry();
     setup.bootstrap = broker.bootstrap_tls();
-    for (name, value) in [
+    setup.give_kafka(&[
         ("security.protocol", "sasl_ssl".to_owned()),
         ("ssl.ca.location", broker.ca().display().to_string()),
         ("ssl.key.location", key.display().to_string()),
@@ -336,11 +336,7 @@ fn marked_secrets_and_payloads_are_nowhere_they_should_not_be() {
         ("sasl.username", "meterfold".to_owned()),
         ("sasl.password.file", password.display().to_string()),
         ("debug", DEBUG.to_owned()),
-    ] {
-        setup
-            .extra
-            .push(("kafka", format!("\"{name}\" = \"{value}\"")));
-    }
+    ]);
     setup
         .extra
         .push(("", "on_wrong_partition = \"dead_letter\"".to_owned()));

@@ -65,6 +65,11 @@ impl KafkaProperties {
         self.get("group.protocol") == Some("consumer")
     }
 
+    /// Whether brokers are shown tokens of OAuth, which librdkafka fetches.
+    pub fn is_oauth(&self) -> bool {
+        self.get("sasl.mechanism") == Some(oauth::MECHANISM)
+    }
+
     /// Brokers that are reached without TLS and not on loopback: what is sent can be read.
     pub(super) fn plaintext_brokers(&self) -> Vec<&str> {
         if matches!(self.protocol().as_str(), "ssl" | "sasl_ssl") {

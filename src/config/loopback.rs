@@ -24,6 +24,17 @@ pub fn is_loopback(address: &str) -> bool {
     }
 }
 
+/// Whether what is asked by a URL, and answered, can be read on the way.
+pub fn is_plaintext_url(url: &str) -> bool {
+    scheme_of(url) == "http" && !is_loopback(url)
+}
+
+/// The scheme of a URL, in small letters; empty where there is none.
+pub fn scheme_of(url: &str) -> String {
+    let (scheme, _) = url.split_once("://").unwrap_or_default();
+    scheme.to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_loopback;

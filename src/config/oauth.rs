@@ -3,7 +3,7 @@
 //! is made is told here.
 
 use super::kafka_properties::KafkaProperties;
-use super::loopback::is_loopback;
+use super::loopback::{is_plaintext_url, scheme_of};
 
 /// The mechanism that sends tokens.
 pub const MECHANISM: &str = "OAUTHBEARER";
@@ -13,17 +13,14 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The token endpoint, where what it is asked with can be read on the way.
 pub fn plaintext_endpoint(properties: &KafkaProperties) -> Option<&str> {
-    let endpoint = properties.get(ENDPOINT)?;
-    let is_plaintext = starts_with(endpoint, "http://") && !is_loopback(endpoint);
-    is_plaintext.then_some(endpoint)
+    properties.get(ENDPOINT).filter(|url| is_plaintext_url(url))
 }
 
 /// Properties that are wrong or missing, each with its problem.
 pub fn faults(properties: &KafkaProperties, is_insecure: bool) -> Vec<(&'static str, String)> {
     let mut faults = Vec::new();
     if let Some(endpoint) = properties.get(ENDPOINT) {
-        let is_url = starts_with(endpoint, "https://") || starts_with(endpoint, "http://");
-        if !is_url {
+        if !matches!(scheme_of(endpoint).as_str(), "https" | "http") {
             faults.push((ENDPOINT, "is no URL; give https://HOST/PATH".to_owned()));
         } else if !is_insecure && plaintext_endpoint(properties).is_some() {
             let problem = "plain text to it is refused: whoever is on the way could read the secret and \
@@ -31,7 +28,7 @@ pub fn faults(properties: &KafkaProperties, is_insecure: bool) -> Vec<(&'static 
             faults.push((ENDPOINT, problem.to_owned()));
         }
     }
-    if properties.get("sasl.mechanism") == Some(MECHANISM) {
+    if properties.is_oauth() {
         faults.extend(missing(properties));
     }
     faults
@@ -46,16 +43,15 @@ fn missing(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
     }
     let grant = properties.get("sasl.oauthbearer.grant.type");
     let is_assertion = grant.is_some_and(|grant| grant.eq_ignore_ascii_case(JWT_BEARER));
+    let is_missing = |name: &str| properties.get(name).is_none();
     let mut needed = vec![(ENDPOINT, "https://HOST/PATH")];
     if is_assertion {
-        let is_given = ["file", "private.key.file", "private.key.pem"]
-            .iter()
-            .any(|of| {
-                properties
-                    .get(&format!("sasl.oauthbearer.assertion.{of}"))
-                    .is_some()
-            });
-        if !is_given {
+        let ways = [
+            "sasl.oauthbearer.assertion.file",
+            "sasl.oauthbearer.assertion.private.key.file",
+            "sasl.oauthbearer.assertion.private.key.pem",
+        ];
+        if ways.into_iter().all(is_missing) {
             let advice = "the file of an assertion, or sasl.oauthbearer.assertion.private.key.file to sign one";
             needed.push(("sasl.oauthbearer.assertion.file", advice));
         }
@@ -64,7 +60,6 @@ fn missing(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
         let advice = "its file as sasl.oauthbearer.client.secret.file";
         needed.push(("sasl.oauthbearer.client.secret", advice));
     }
-    let is_missing = |name: &str| properties.get(name).is_none();
     let missing = needed.into_iter().filter(|(name, _)| is_missing(name));
     missing
         .map(|(name, advice)| {
@@ -72,12 +67,6 @@ fn missing(properties: &KafkaProperties) -> Vec<(&'static str, String)> {
             (name, problem)
         })
         .collect()
-}
-
-/// Schemes of URLs are of either case.
-fn starts_with(text: &str, start: &str) -> bool {
-    let head = text.get(..start.len());
-    head.is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
 #[cfg(test)]

@@ -217,7 +217,7 @@ fn extend(client: &mut ClientConfig, config: &Config, kind: Client) {
     for (name, value) in config.kafka.of(kind) {
         client.set(name, value);
     }
-    if config.kafka.get("sasl.mechanism") == Some("OAUTHBEARER") {
+    if config.kafka.is_oauth() {
         // By default tokens would be asked of us.
         client.set("sasl.oauthbearer.method", "oidc");
     }

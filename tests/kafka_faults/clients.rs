@@ -94,17 +94,13 @@ fn tls_and_scram() {
     let file = setup.dir().join("password");
     fs::write(&file, password).expect("a file");
     setup.bootstrap = broker.bootstrap_tls();
-    for (name, value) in [
+    setup.give_kafka(&[
         ("security.protocol", "SASL_SSL".to_owned()),
         ("ssl.ca.location", broker.ca().display().to_string()),
         ("sasl.mechanism", "SCRAM-SHA-512".to_owned()),
         ("sasl.username", "meterfold".to_owned()),
         ("sasl.password.file", file.display().to_string()),
-    ] {
-        setup
-            .extra
-            .push(("kafka", format!("\"{name}\" = \"{value}\"")));
-    }
+    ]);
     let log = fold(&setup, &sample);
     assert!(!log.contains("canary"), "a password in the log:\n{log}");
 

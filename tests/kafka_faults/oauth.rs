@@ -46,11 +46,8 @@ fn reached<'b>(
         ("sasl.oauthbearer.token.endpoint.url", &url),
         ("https.ca.location", &ca),
     ];
-    for (name, value) in common.iter().chain(credentials) {
-        setup
-            .extra
-            .push(("kafka", format!("\"{name}\" = \"{value}\"")));
-    }
+    setup.give_kafka(&common);
+    setup.give_kafka(credentials);
     setup
 }
 

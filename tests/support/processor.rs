@@ -85,6 +85,14 @@ impl<'b> Setup<'b> {
         }
     }
 
+    /// The program gets these properties of the Kafka client too.
+    pub fn give_kafka<T: std::fmt::Display>(&mut self, properties: &[(&str, T)]) {
+        for (name, value) in properties {
+            let line = format!("\"{name}\" = \"{value}\"");
+            self.extra.push(("kafka", line));
+        }
+    }
+
     pub fn topic(&self, name: &str) -> String {
         let is_input = matches!(name, "api-calls" | "accounts");
         let of = self

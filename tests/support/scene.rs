@@ -140,10 +140,7 @@ impl<'b> Scene<'b> {
             ("sasl.password.file", file.display().to_string()),
         ];
         setup.extra.retain(|(section, _)| *section != "kafka");
-        for (name, value) in properties {
-            let line = format!("\"{name}\" = \"{value}\"");
-            setup.extra.push(("kafka", line));
-        }
+        setup.give_kafka(&properties);
     }
 
     /// A process of instance 0 with a log of its own.
